@@ -1,0 +1,44 @@
+"""What a request was billed for: tokens or seconds, by model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag
+
+
+class InputTokenDetails(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    audio_tokens: int | None = None
+    text_tokens: int | None = None
+
+
+class TokenUsage(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: Literal["tokens"] = "tokens"
+    total_tokens: int
+    input_tokens: int
+    input_token_details: InputTokenDetails | None = None
+    output_tokens: int
+
+
+class DurationUsage(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: Literal["duration"] = "duration"
+    seconds: int | float
+    """Billed seconds of audio; the API rounds up to a whole number."""
+
+
+def _kind(value: Any) -> str:
+    """`type` is missing in some streamed answers: then the fields tell."""
+    fields = value if isinstance(value, dict) else value.__dict__
+    return str(fields.get("type") or ("duration" if "seconds" in fields else "tokens"))
+
+
+Usage = Annotated[
+    Annotated[TokenUsage, Tag("tokens")] | Annotated[DurationUsage, Tag("duration")],
+    Discriminator(_kind),
+]

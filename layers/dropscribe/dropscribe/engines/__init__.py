@@ -1,0 +1,75 @@
+"""Recognizers: an audio file and a request in, the API's own object out.
+
+openai    POST /audio/transcriptions of any OpenAI-compatible server
+offline   PocketSphinx, in this process: for trying out
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from dropscribe.models import Model, takes
+from dropscribe.options import JobOptions
+
+
+class Request(BaseModel):
+    """Every parameter that changes an answer, under the API's own names."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    model: str
+    response_format: str
+    language: str | None = None
+    languages: list[str] | None = None
+    prompt: str | None = None
+    keywords: list[str] | None = None
+    temperature: float | None = None
+    chunking_strategy: str | dict[str, Any] | None = None
+    include: list[str] | None = None
+    timestamp_granularities: list[str] | None = None
+    known_speaker_names: list[str] | None = None
+    known_speaker_references: list[str] | None = None
+
+
+class Calls(Protocol):
+    """Keeps count of paid requests, so that none is forgotten when a function dies."""
+
+    def sent(self) -> str:
+        """Called before a request leaves; returns the name of the call."""
+        ...
+
+    def concluded(self, call: str, state: str) -> None:
+        """Called when its answer is known: `answered` or `refused`."""
+        ...
+
+
+class Engine(Protocol):
+    """Transcribes one audio file (16 kHz mono FLAC). Raises `Rejected` or `Unavailable`."""
+
+    def __call__(self, audio: Path, request: Request, calls: Calls) -> dict[str, Any]: ...
+
+
+def request_for(options: JobOptions, model: Model) -> Request:
+    """What one chunk of a job asks of its engine."""
+    given = options.model_dump(include=set(Request.model_fields), exclude_none=True)
+    if options.language and "language" not in model.parameters and takes(model, "language"):
+        given["languages"] = [given.pop("language")]
+    if model.speakers:
+        # The API demands a strategy from diarizing models beyond 30 s.
+        given.setdefault("chunking_strategy", "auto")
+    if "word" in (options.timestamp_granularities or []):
+        # Words alone would cost the segments, which subtitles are made of.
+        given["timestamp_granularities"] = ["word", "segment"]
+    given |= {"model": model.name, "response_format": model.response_format}
+    return Request.model_validate(given)
+
+
+def result_key(audio_sha256: str, endpoint: str, request: Request) -> str:
+    """Where the answer to a request is kept: the same question has the same key."""
+    asked = f"{audio_sha256}\0{endpoint}\0{request.model_dump_json(exclude_none=True)}"
+    return f"results/{hashlib.sha256(asked.encode()).hexdigest()}.json"

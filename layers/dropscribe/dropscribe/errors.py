@@ -1,0 +1,98 @@
+"""Why a job fails, branched by what happens next.
+
+    JobError
+    ├── Rejected      can never succeed as it is: recorded at once, not retried
+    └── Unavailable   may succeed later: retried with backoff, then recorded
+
+The state machine retries by these two class names (`functions/pipeline.asl.json`), so a code
+travels in the message: ``"not_media: this is no audio or video file …"``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+ErrorCode = Literal[
+    "invalid_options",
+    "not_media",
+    "no_audio_stream",
+    "empty_audio",
+    "too_long",
+    "unsupported_by_model",
+    "unauthorized",
+    "quota_exceeded",
+    "rate_limited",
+    "engine_unavailable",
+    "engine_failed",
+    "timed_out",
+    "internal",
+]
+ERROR_CODES: Final[frozenset[str]] = frozenset(get_args(ErrorCode))
+
+LONGEST_MESSAGE: Final = 1000
+"""Characters of a message kept in an error object or a notification."""
+
+
+class JobError(Exception):
+    """A failure whose cause is known. `str()` is ``"<code>: <sentence that says what to do>"``."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class Rejected(JobError):
+    """The job can never succeed as it is: somebody has to change the upload or its options."""
+
+
+class Unavailable(JobError):
+    """The job may succeed later, without anybody changing it."""
+
+
+class Failure(BaseModel):
+    """What `<key>.error.json` and the `failed` notification say about one failure."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: ErrorCode
+    message: str
+    stage: str
+    """`ingest`, `normalize`, `transcribe`, `format` or `notify`."""
+    retryable: bool
+    """Whether running the same job again (`dropscribe redrive`) may succeed."""
+
+
+def read_failure(error: str, cause: str, stage: str) -> Failure:
+    """Read the error name and cause with which Step Functions ended an execution."""
+    message = _message_of(cause)
+    code, separator, sentence = message.partition(": ")
+    if separator and code in ERROR_CODES:
+        retryable = error != Rejected.__name__
+        return Failure(code=code, message=_cut(sentence), stage=stage, retryable=retryable)  # type: ignore[arg-type]
+    if error in ("States.Timeout", "Sandbox.Timedout", "TIMED_OUT"):
+        message = f"{stage} did not finish in its time. {message}".strip()
+        return Failure(code="timed_out", message=_cut(message), stage=stage, retryable=True)
+    if error == "ABORTED":
+        message = f"the execution was stopped by hand during {stage}. {message}".strip()
+        return Failure(code="internal", message=_cut(message), stage=stage, retryable=True)
+    message = f"{error or 'unknown error'}: {message}"
+    return Failure(code="internal", message=_cut(message), stage=stage, retryable=True)
+
+
+def _message_of(cause: str) -> str:
+    """Lambda's cause is JSON with `errorMessage`; others are plain text."""
+    try:
+        parsed = json.loads(cause)
+    except ValueError:
+        return cause
+    if isinstance(parsed, dict) and "errorMessage" in parsed:
+        return str(parsed["errorMessage"])
+    return cause
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= LONGEST_MESSAGE else message[: LONGEST_MESSAGE - 1] + "…"

@@ -1,0 +1,182 @@
+"""A job: one version of one uploaded object, and the names of everything that belongs to it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from dropscribe.api import Usage
+from dropscribe.options import Format, JobOptions
+
+JOB_ID_DIGITS: Final = 32
+"""Hexadecimal digits of the hash in a job id: 128 bits."""
+READABLE_CHARACTERS: Final = 40
+"""Characters of the file's name in a job id; Step Functions allows 80 in all."""
+
+
+class Source(BaseModel):
+    """The uploaded object version that a job transcribes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bucket: str
+    key: str
+    """As the uploader wrote it: not URL-encoded."""
+    version_id: str | None = None
+    etag: str
+    size: int
+    """Bytes."""
+    sequencer: str | None = None
+    """S3's order of events on one key: compare with `is_newer`."""
+    uploaded_at: str
+    """ISO 8601, S3's event time."""
+
+    @property
+    def order(self) -> str:
+        """What orders the versions of one key: see `is_newer`."""
+        return self.sequencer or self.uploaded_at
+
+    @property
+    def name(self) -> str:
+        return self.key.rsplit("/", 1)[-1]
+
+
+def job_id(bucket: str, key: str, version: str) -> str:
+    """The execution's name: the same for every event about the same object version.
+
+    `version` is the version id or, in a bucket without versions, `"<etag>-<sequencer>"`.
+    """
+    name = re.sub(r"[^A-Za-z0-9]+", "-", key.rsplit("/", 1)[-1]).strip("-")[:READABLE_CHARACTERS]
+    digest = hashlib.sha256(f"{bucket}\0{key}\0{version}".encode("utf-8", "surrogatepass"))
+    return f"{name or 'upload'}-{digest.hexdigest()[:JOB_ID_DIGITS]}"
+
+
+def job_id_of(source: Source) -> str:
+    """The job of one object version."""
+    version = source.version_id or f"{source.etag}-{source.sequencer}"
+    return job_id(source.bucket, source.key, version)
+
+
+def is_newer(order: str, than: str) -> bool:
+    """Whether one `Source.order` comes after another of the same key.
+
+    S3 sequencers are hexadecimal strings of varying length, compared after padding the shorter
+    one with zeros on its right (Amazon S3 user guide, "Event message structure").
+    """
+    width = max(len(order), len(than))
+    return order.ljust(width, "0") > than.ljust(width, "0")
+
+
+class Chunk(BaseModel):
+    """What one request transcribes: a piece of the recording as 16 kHz mono FLAC."""
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int
+    key: str
+    sha256: str
+    size: int
+    """Bytes."""
+    start_ms: int
+    """Where the chunk begins in the recording."""
+    duration_ms: int
+    channel: int | None = None
+    """Counted from 0, when each channel is transcribed on its own."""
+
+
+class Manifest(BaseModel):
+    """What normalize found and decided, for every later step: `jobs/<job id>/manifest.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    source: Source
+    source_sha256: str
+    options: JobOptions
+    option_sources: dict[str, str]
+    """Where each option that was set came from."""
+    engine: str
+    model: str
+    """Resolved: never `auto`."""
+    formats: list[Format]
+    audio_ms: int
+    """Length of the recording as decoded."""
+    chunks: list[Chunk]
+    warnings: list[str]
+    timings_ms: dict[str, int]
+
+
+class ChunkRecord(BaseModel):
+    """Where a chunk's result is. `jobs/<job id>/chunks/<index>.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int
+    result_key: str
+    cached: bool
+    """The result was there before this job asked for it."""
+    transcribe_ms: int
+
+
+class ChunkResult(BaseModel):
+    """An engine's answer, kept for whoever asks the same again: `results/<hash>.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    engine: str
+    model: str
+    response_format: str
+    response: dict[str, object]
+    """The API's own object."""
+
+
+class Call(BaseModel):
+    """One paid request, recorded before it is sent. `jobs/<job id>/calls/<index>-<id>.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: str
+    """`sent` (no answer is known: it may have been billed), `answered` or `refused`."""
+
+
+class Totals(BaseModel):
+    """API calls of a job and what they were billed for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    made: int = 0
+    answered: int = 0
+    refused: int = 0
+    ambiguous: int = 0
+    """Sent, and no answer is known: may have been billed."""
+    cached: int = 0
+    """Chunks whose result was there already."""
+    usage: list[Usage] = []
+
+
+def manifest_key(job: str) -> str:
+    return f"jobs/{job}/manifest.json"
+
+
+def options_key(job: str) -> str:
+    """The resolved options, written before the recording is looked at."""
+    return f"jobs/{job}/options.json"
+
+
+def chunk_audio_key(job: str, index: int) -> str:
+    return f"jobs/{job}/chunks/{index:05d}.flac"
+
+
+def chunk_record_key(job: str, index: int) -> str:
+    return f"jobs/{job}/chunks/{index:05d}.json"
+
+
+def calls_prefix(job: str) -> str:
+    return f"jobs/{job}/calls/"
+
+
+def transcript_key(job: str) -> str:
+    return f"jobs/{job}/transcript.json"

@@ -1,0 +1,115 @@
+"""The messages on the route, each parsed by the step that receives it. Samples: `events/`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from urllib.parse import unquote_plus
+
+from pydantic import BaseModel, ConfigDict, Field, Json
+
+from dropscribe.job import Source
+from dropscribe.notification import Notification
+
+
+class _Message(BaseModel):
+    """Fields that we do not use are ignored: AWS adds some now and then."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+
+class _BucketRef(_Message):
+    name: str
+
+
+class _ObjectRef(_Message):
+    key: str
+    """URL-encoded, `+` for a space: decoded in `UploadRecord.source`, nowhere else."""
+    size: int = 0
+    etag: str = Field("", alias="eTag")
+    version_id: str | None = Field(None, alias="versionId")
+    sequencer: str | None = None
+
+
+class _S3(_Message):
+    bucket: _BucketRef
+    object: _ObjectRef
+
+
+class UploadRecord(_Message):
+    event_name: str = Field(alias="eventName")
+    event_time: str = Field(alias="eventTime")
+    s3: _S3
+
+    @property
+    def source(self) -> Source:
+        uploaded = self.s3.object
+        return Source(
+            bucket=self.s3.bucket.name,
+            key=unquote_plus(uploaded.key),
+            version_id=uploaded.version_id if uploaded.version_id != "null" else None,
+            etag=uploaded.etag,
+            size=uploaded.size,
+            sequencer=uploaded.sequencer,
+            uploaded_at=self.event_time,
+        )
+
+
+class UploadNotification(_Message):
+    """The body of a queue message: S3's event notification, or its test when it is set up."""
+
+    records: list[UploadRecord] = Field([], alias="Records")
+    event: str | None = Field(None, alias="Event")
+    """`s3:TestEvent`."""
+
+
+class ExecutionInput(_Message):
+    """What ingest starts an execution with."""
+
+    source: Source
+
+
+class NormalizeRequest(_Message):
+    job_id: str
+    source: Source
+
+
+class NormalizeResult(_Message):
+    """Chunk indexes only: state machine data is limited to 256 KiB, the manifest is in S3."""
+
+    job_id: str
+    chunks: list[int]
+    max_concurrency: int
+
+
+class TranscribeRequest(_Message):
+    job_id: str
+    chunk: int
+    """Index in the manifest."""
+
+
+class FormatRequest(_Message):
+    job_id: str
+
+
+class NotifyRequest(_Message):
+    """What the Notify state publishes."""
+
+    subject: str
+    message: Notification
+    attributes: dict[str, dict[str, str]]
+
+
+class _ExecutionDetail(_Message):
+    execution_arn: str = Field(alias="executionArn")
+    name: str
+    status: Literal["FAILED", "TIMED_OUT", "ABORTED"]
+    input: Json[Any] | None = None
+    """None where EventBridge left it out for its size."""
+    error: str | None = None
+    cause: str | None = None
+
+
+class ExecutionFailed(_Message):
+    """EventBridge's "Step Functions Execution Status Change" of one that did not succeed."""
+
+    detail: _ExecutionDetail

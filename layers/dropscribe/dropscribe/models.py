@@ -1,0 +1,274 @@
+"""What each model can do, costs and until when. Nothing else in the code names a model.
+
+Sources: the API reference, recorded answers and the pricing and deprecation pages, November 2026.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+from dropscribe.errors import Rejected
+from dropscribe.options import FORMATS, Format, JobOptions
+
+OPENAI_MAX_BODY_BYTES: Final = 26_214_400
+"""Of the whole request body."""
+MAX_UPLOAD_BYTES: Final = OPENAI_MAX_BODY_BYTES - 65_536
+"""Of the audio: leaves room for the other parts of the form."""
+WARN_BEFORE_SHUTDOWN: Final = timedelta(days=120)
+
+_COMMON: Final = frozenset({"language", "prompt", "temperature", "chunking_strategy"})
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model's abilities and limits."""
+
+    name: str
+    engine: str
+    response_format: str
+    """The API format that carries most of what the model measures."""
+    parameters: frozenset[str]
+    """Options of the API that it takes."""
+    timed: bool = False
+    """Answers with times of segments, so subtitles are possible."""
+    detects_language: bool = False
+    """Names the language, which `verbose_json` requires."""
+    speakers: bool = False
+    translates: bool = False
+    language: str | None = None
+    """The only language that it knows."""
+    max_audio_ms: int | None = None
+    """Longest audio of one request."""
+    max_bytes: int | None = MAX_UPLOAD_BYTES
+    usd_per_minute: float | None = None
+    """None: not known to us."""
+    shutdown: date | None = None
+
+
+_SHUTDOWN_2027: Final = date(2027, 2, 26)
+
+MODELS: Final[tuple[Model, ...]] = (
+    Model(
+        name="whisper-1",
+        engine="openai",
+        response_format="verbose_json",
+        parameters=frozenset({"language", "prompt", "temperature", "timestamp_granularities"}),
+        timed=True,
+        detects_language=True,
+        translates=True,
+        usd_per_minute=0.006,
+        shutdown=_SHUTDOWN_2027,
+    ),
+    Model(
+        name="gpt-transcribe",
+        engine="openai",
+        response_format="json",
+        parameters=frozenset({"languages", "keywords", "prompt", "temperature", "include"}),
+        usd_per_minute=0.0045,
+    ),
+    Model(
+        name="gpt-4o-transcribe",
+        engine="openai",
+        response_format="json",
+        parameters=_COMMON | {"include"},
+        max_audio_ms=1_400_000,
+        usd_per_minute=0.006,
+        shutdown=_SHUTDOWN_2027,
+    ),
+    Model(
+        name="gpt-4o-mini-transcribe",
+        engine="openai",
+        response_format="json",
+        parameters=_COMMON | {"include"},
+        max_audio_ms=1_400_000,
+        usd_per_minute=0.003,
+        shutdown=_SHUTDOWN_2027,
+    ),
+    Model(
+        name="gpt-4o-mini-transcribe-2025-12-15",
+        engine="openai",
+        response_format="json",
+        parameters=_COMMON | {"include"},
+        max_audio_ms=1_400_000,
+        usd_per_minute=0.003,
+        shutdown=_SHUTDOWN_2027,
+    ),
+    Model(
+        name="gpt-4o-transcribe-diarize",
+        engine="openai",
+        response_format="diarized_json",
+        parameters=frozenset(
+            {"language", "temperature", "chunking_strategy", "known_speaker_names"}
+            | {"known_speaker_references"}
+        ),
+        timed=True,
+        speakers=True,
+        max_audio_ms=1_400_000,
+        usd_per_minute=0.006,
+        shutdown=_SHUTDOWN_2027,
+    ),
+    Model(
+        name="pocketsphinx-en-us",
+        engine="offline",
+        response_format="verbose_json",
+        parameters=frozenset({"language", "timestamp_granularities"}),
+        timed=True,
+        detects_language=True,
+        language="en",
+        # Two thirds of real time on one slow core, within a function's 15 minutes.
+        max_audio_ms=20 * 60_000,
+        max_bytes=None,
+        usd_per_minute=0.0,
+    ),
+)
+_BY_NAME: Final = {model.name: model for model in MODELS}
+_API_OPTIONS: Final = (
+    *("language", "languages", "prompt", "keywords", "temperature", "chunking_strategy"),
+    *("include", "timestamp_granularities", "known_speaker_names", "known_speaker_references"),
+)
+
+
+def choose(options: JobOptions, today: date) -> Model:
+    """The model for a job. Raises `Rejected("unsupported_by_model")` where none can do it."""
+    if options.engine == "whisper":
+        raise _unsupported(
+            "engine `whisper` is not part of this deployment: use `openai` (any OpenAI-compatible "
+            "Whisper server works through the ApiBaseUrl parameter) or `offline`"
+        )
+    model = _automatic(options, today) if options.model == "auto" else _named(options)
+    for name in _API_OPTIONS:
+        if getattr(options, name) is not None and not takes(model, name):
+            raise _unsupported(f"model `{model.name}` does not take `{name}`: leave it out")
+    if model.language and options.language and options.language.lower() != model.language:
+        raise _unsupported(
+            f"model `{model.name}` knows only `{model.language}`, asked for `{options.language}`"
+        )
+    if options.task == "translate" and not model.translates:
+        raise _unsupported(f"model `{model.name}` does not translate: leave `model` to `auto`")
+    return model
+
+
+def takes(model: Model, option: str) -> bool:
+    """Whether a model takes an option; one hint of a language goes in as `languages` too."""
+    return option in model.parameters or (option == "language" and "languages" in model.parameters)
+
+
+def formats_for(model: Model, options: JobOptions, *, speakers: bool) -> list[Format]:
+    """The formats that a job will write: those asked for, or all that it can honestly give.
+
+    `speakers`: whether they are known without the model, from separate channels.
+    """
+    reasons = {name: _lacking(name, model, options, speakers) for name in FORMATS}
+    if options.formats is None:
+        return [name for name in FORMATS if not reasons[name]]
+    for name in options.formats:
+        if reasons[name]:
+            raise _unsupported(
+                f"format `{name}` is not possible: {reasons[name]}. "
+                "Leave it out of `formats` or choose another `model`"
+            )
+    return [name for name in FORMATS if name in options.formats]
+
+
+def check_size(model: Model, audio_ms: int, size: int) -> None:
+    """Raise `Rejected("too_long")` where one request would pass the model's limits."""
+    if model.max_audio_ms and audio_ms > model.max_audio_ms:
+        raise Rejected(
+            "too_long",
+            f"the recording is {audio_ms / 60_000:.1f} minutes long, model `{model.name}` takes "
+            f"{model.max_audio_ms / 60_000:.1f} in one request: split it or choose another model",
+        )
+    if model.max_bytes and size > model.max_bytes:
+        raise Rejected(
+            "too_long",
+            f"the recording is {size} bytes as 16 kHz mono FLAC, model `{model.name}` takes "
+            f"{model.max_bytes} in one request: split it",
+        )
+
+
+def shutdown_warning(model: Model, today: date) -> str | None:
+    """A sentence when the model is past or near its shutdown."""
+    if model.shutdown is None or today < model.shutdown - WARN_BEFORE_SHUTDOWN:
+        return None
+    return f"model {model.name} is shut down by its provider on {model.shutdown.isoformat()}"
+
+
+def price(name: str) -> float | None:
+    """US dollars a minute of audio; None where it is not known to us."""
+    model = _BY_NAME.get(name)
+    return model.usd_per_minute if model else None
+
+
+def _named(options: JobOptions) -> Model:
+    model = _BY_NAME.get(options.model)
+    if model is None and options.engine == "openai":
+        return _compatible(options.model)
+    if model is None or model.engine != options.engine:
+        known = ", ".join(m.name for m in MODELS if m.engine == options.engine)
+        raise _unsupported(
+            f"engine `{options.engine}` has no model `{options.model}`. It has: {known}"
+        )
+    return model
+
+
+def _compatible(name: str) -> Model:
+    """A model that we do not know, on some OpenAI-compatible server: taken for a Whisper."""
+    return Model(
+        name=name,
+        engine="openai",
+        response_format="verbose_json",
+        parameters=_BY_NAME["whisper-1"].parameters,
+        timed=True,
+        detects_language=True,
+        translates=True,
+        max_bytes=None,
+    )
+
+
+def _automatic(options: JobOptions, today: date) -> Model:
+    """The first model that is alive and gives what is asked for."""
+    alive = [
+        model
+        for model in MODELS
+        if model.engine == options.engine and (model.shutdown is None or today < model.shutdown)
+    ]
+    for model in alive:
+        if not _refusals(model, options):
+            return model
+    if not alive:
+        raise _unsupported(f"engine `{options.engine}` has no model left")
+    detail = "; ".join(f"{model.name}: {_refusals(model, options)[0]}" for model in alive)
+    raise _unsupported(f"no model does all that is asked for ({detail})")
+
+
+def _refusals(model: Model, options: JobOptions) -> list[str]:
+    """Why a model can't do what is asked, empty where it can."""
+    split = options.channels == "split"
+    lacking = [_lacking(name, model, options, split) for name in options.formats or []]
+    refused = [
+        f"does not take `{name}`"
+        for name in _API_OPTIONS
+        if getattr(options, name) is not None and not takes(model, name)
+    ]
+    if options.task == "translate" and not model.translates:
+        refused.append("does not translate")
+    return [reason for reason in lacking if reason] + refused
+
+
+def _lacking(name: Format, model: Model, options: JobOptions, speakers: bool) -> str | None:
+    """What a format needs and a model does not measure."""
+    if name in ("srt", "vtt", "verbose_json", "diarized_json") and not model.timed:
+        return f"model `{model.name}` gives no times"
+    if name == "verbose_json" and not model.detects_language:
+        return f"model `{model.name}` does not name the language"
+    if name == "diarized_json" and options.task == "translate":
+        return "a translation has no speakers"
+    if name == "diarized_json" and not (model.speakers or speakers):
+        return f"model `{model.name}` does not tell speakers apart"
+    return None
+
+
+def _unsupported(message: str) -> Rejected:
+    return Rejected("unsupported_by_model", message)

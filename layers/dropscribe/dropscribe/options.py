@@ -1,0 +1,234 @@
+"""Job options: what they are, where they come from, which source wins.
+
+Template parameters → every `_dropscribe.json` in the upload's parent folders, outermost first →
+the sidecar `<key>.dropscribe.json` → the upload's object metadata. Later wins, field by field.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dropscribe.errors import Rejected
+
+Format = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json"]
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+Granularity = Literal["word", "segment"]
+Engine = Literal["openai", "whisper", "offline"]
+
+FOLDER_FILE: Final = "_dropscribe.json"
+SIDECAR_SUFFIX: Final = ".dropscribe.json"
+
+METADATA_OF_UPLOAD_TOOLS: Final = (
+    *("mtime", "atime", "ctime", "btime", "uid", "gid", "mode", "md5chksum"),  # rclone, s3fs
+    *("s3cmd-attrs", "cb-modifiedtime", "sha256", "s3b-last-modified"),  # s3cmd, CloudBerry
+    *("file-owner", "file-permissions", "file-group", "file-acl"),  # AWS DataSync, File Gateway
+    *("file-atime", "file-mtime", "user-agent", "user-agent-id"),
+)
+"""Object metadata that common upload tools write of themselves: not options, ignored."""
+
+
+class VadConfig(BaseModel):
+    """Server-side voice activity detection (`chunking_strategy` as an object)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["server_vad"]
+    prefix_padding_ms: Annotated[int, Field(ge=0)] | None = None
+    silence_duration_ms: Annotated[int, Field(ge=0)] | None = None
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class SubtitleOptions(BaseModel):
+    """How cues in srt and vtt are cut. Defaults: Netflix timed text style guide, adult."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_line_length: Annotated[int, Field(ge=10, le=200)] = 42
+    """Characters."""
+    max_lines: Annotated[int, Field(ge=1, le=4)] = 2
+    max_characters_per_second: Annotated[float, Field(ge=5, le=100)] = 20
+    min_duration_ms: Annotated[int, Field(ge=0, le=5000)] = 833
+    max_duration_ms: Annotated[int, Field(ge=1000, le=60_000)] = 7000
+    min_gap_ms: Annotated[int, Field(ge=0, le=1000)] = 83
+    """Two frames at 24 frames a second."""
+
+
+class JobOptions(BaseModel):
+    """Everything that a job can be told. The first eleven are the transcription API's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Annotated[str, Field(min_length=1, max_length=200)] = "auto"
+    """`auto` picks by what is asked for."""
+    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}$")] | None = None
+    """Spoken language, ISO 639-1 (some models: 639-3)."""
+    languages: list[Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}$")]] | None = None
+    """Languages that may be spoken (`gpt-transcribe`)."""
+    prompt: str | None = None
+    keywords: list[str] | None = None
+    temperature: Annotated[float, Field(ge=0, le=1)] | None = None
+    chunking_strategy: Literal["auto"] | VadConfig | None = None
+    include: list[Literal["logprobs"]] | None = None
+    timestamp_granularities: list[Granularity] | None = None
+    known_speaker_names: Annotated[list[str], Field(max_length=4)] | None = None
+    known_speaker_references: Annotated[list[str], Field(max_length=4)] | None = None
+    """Data URLs of 2 to 10 s of each known speaker's voice."""
+
+    engine: Engine = "openai"
+    task: Literal["transcribe", "translate"] = "transcribe"
+    """`translate`: into English."""
+    formats: Annotated[list[Format], Field(min_length=1)] | None = None
+    """None: all that the job can honestly give."""
+    channels: Literal["mix", "split"] = "mix"
+    """`split`: one speaker a channel, for stereo calls."""
+    subtitles: SubtitleOptions = SubtitleOptions()
+    labels: dict[str, str] = {}
+    """Handed through to the notification."""
+    tenant: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.language and self.languages:
+            raise ValueError("`language` and `languages` exclude each other: give one of them")
+        if len(self.known_speaker_names or []) != len(self.known_speaker_references or []):
+            raise ValueError(
+                "`known_speaker_names` and `known_speaker_references` must be of the same length: "
+                "one reference for each name"
+            )
+        if self.task == "translate" and self.formats and "diarized_json" in self.formats:
+            raise ValueError(
+                "`task: translate` and `formats: diarized_json` exclude each other: "
+                "a translation has no speakers"
+            )
+        return self
+
+
+OPTION_NAMES: Final = tuple(JobOptions.model_fields)
+
+
+def is_option_file(key: str) -> bool:
+    """Whether an uploaded object holds options, and so starts no job."""
+    return key.rsplit("/", 1)[-1] == FOLDER_FILE or key.endswith(SIDECAR_SUFFIX)
+
+
+def option_file_keys(key: str) -> list[str]:
+    """The option files of an upload, in the order in which they apply."""
+    folders = key.split("/")[:-1]
+    prefixes = [
+        "/".join(folders[:depth]) + "/" if depth else "" for depth in range(len(folders) + 1)
+    ]
+    return [prefix + FOLDER_FILE for prefix in prefixes] + [key + SIDECAR_SUFFIX]
+
+
+class Layer(BaseModel):
+    """Options from one source, still unchecked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    """For people: `calls/_dropscribe.json`, `the upload's metadata`, …"""
+    values: dict[str, Any]
+
+
+def parameters_layer(engine: str, model: str, formats: str) -> Layer:
+    """The template's parameters; an empty one says nothing."""
+    values = {"engine": engine, "model": model, "formats": _items(formats)}
+    return Layer(source="the template's parameters", values={k: v for k, v in values.items() if v})
+
+
+def file_layer(key: str, content: bytes) -> Layer:
+    """An option file: one JSON object."""
+    try:
+        values = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise _invalid(f"{key} is not JSON ({error}): write one JSON object into it") from error
+    if not isinstance(values, dict):
+        raise _invalid(f'{key} must hold one JSON object, like {{"language": "en"}}')
+    return Layer(source=key, values={_canonical(name): value for name, value in values.items()})
+
+
+def metadata_layer(metadata: Mapping[str, str]) -> Layer:
+    """The upload's `x-amz-meta-*`, names without that prefix; `-` and `_` are the same."""
+    values = {
+        _canonical(name): _from_text(_canonical(name), text)
+        for name, text in metadata.items()
+        if name.lower() not in METADATA_OF_UPLOAD_TOOLS
+    }
+    return Layer(source="the upload's metadata", values=values)
+
+
+class Resolved(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    options: JobOptions
+    sources: dict[str, str]
+    """Option → the source that set it."""
+
+
+def resolve(layers: Iterable[Layer]) -> Resolved:
+    """Merge the layers. Raises `Rejected("invalid_options")` naming field and source."""
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for layer in layers:
+        for name, value in layer.values.items():
+            if name not in OPTION_NAMES:
+                raise _unknown(name, layer.source)
+            values[name], sources[name] = value, layer.source
+    try:
+        return Resolved(options=JobOptions.model_validate(values), sources=sources)
+    except ValidationError as error:
+        raise _invalid("; ".join(_explain(e, sources) for e in error.errors())) from error
+
+
+def _explain(error: Any, sources: Mapping[str, str]) -> str:
+    """One pydantic error as a sentence: field, what is wrong, what was given, where."""
+    if not error["loc"]:
+        where = ", ".join(f"`{name}` from {source}" for name, source in sources.items())
+        return f"{error['msg'].removeprefix('Value error, ')} ({where})"
+    field = ".".join(str(part) for part in error["loc"])
+    source = sources.get(str(error["loc"][0]), "the defaults")
+    given = repr(error["input"])[:80]
+    return f"option `{field}` in {source}: {error['msg']}, got {given}"
+
+
+def _unknown(name: str, source: str) -> Rejected:
+    close = difflib.get_close_matches(name, OPTION_NAMES, n=1)
+    hint = f" Did you mean `{close[0]}`?" if close else ""
+    return _invalid(
+        f"unknown option `{name[:80]}` in {source}.{hint} Allowed: {', '.join(OPTION_NAMES)}"
+    )
+
+
+def _invalid(message: str) -> Rejected:
+    return Rejected("invalid_options", message)
+
+
+def _canonical(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def _from_text(name: str, text: str) -> Any:
+    """Metadata is text: lists and objects as JSON, lists of strings also comma-separated."""
+    if text.lstrip().startswith(("[", "{")):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            message = f"option `{name}` in the upload's metadata is not JSON ({error})"
+            raise _invalid(message) from error
+    return _items(text) if name in _LIST_OPTIONS else text
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+_LIST_OPTIONS: Final = frozenset(
+    name
+    for name, schema in JobOptions.model_json_schema()["properties"].items()
+    if "array" in [option.get("type") for option in schema.get("anyOf", [schema])]
+)

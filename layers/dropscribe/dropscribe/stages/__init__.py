@@ -1,0 +1,1 @@
+"""The steps of the route, one module each, named as in the state machine. Handlers call these."""
