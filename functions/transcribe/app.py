@@ -1,0 +1,55 @@
+"""Transcribe: one chunk through the engine that its job names."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities import parameters
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from dropscribe.aws import Bucket
+from dropscribe.engines import Engine
+from dropscribe.messages import TranscribeRequest
+from dropscribe.stages.transcribe import transcribe
+
+logger = Logger()
+metrics = Metrics()
+
+KEY_CACHED_S: Final = 300
+LEFT_FOR_WRITING_S: Final = 15
+"""Kept back from the function's time, so that an answer that came late is still written."""
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(correlation_id_path="job_id")
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    request = TranscribeRequest.model_validate(event)
+    left_s = context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_WRITING_S
+    deadline = time.monotonic() + left_s
+    work = Bucket(os.environ["WORK_BUCKET"])
+    record = transcribe(request.job_id, request.chunk, work, lambda name: engine(name, deadline))
+    logger.info("transcribed", chunk=record.index, cached=record.cached)
+    metrics.add_metric("CachedChunks" if record.cached else "Chunks", MetricUnit.Count, 1)
+    return {"chunk": record.index}
+
+
+def engine(name: str, deadline: float) -> tuple[Engine, str]:
+    """An engine and its endpoint; each is imported only where it is used."""
+    if name == "offline":
+        from dropscribe.engines import offline
+
+        return offline.transcribe, "offline"
+    from dropscribe.engines.openai import OpenAI
+
+    base_url = os.environ["API_BASE_URL"]
+    return OpenAI(base_url, api_key, deadline), base_url
+
+
+def api_key() -> str | None:
+    """The secret's text; None where the deployment names no secret."""
+    arn = os.environ["API_KEY_SECRET_ARN"]
+    return str(parameters.get_secret(arn, max_age=KEY_CACHED_S)) if arn else None
