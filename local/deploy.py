@@ -1,0 +1,110 @@
+"""Deploys template.yaml as it stands, through the CloudFormation API, as `sam deploy` does.
+
+Every local path in the template becomes an object in an artefact bucket; nothing else of the
+template changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+from samtranslator.yaml_helper import yaml_parse
+
+from local import archive
+
+ARTEFACTS = "dropscribe-artefacts"
+"""The bucket for code, layers and definitions."""
+
+LOCAL_PATHS = ("CodeUri", "ContentUri", "DefinitionUri")
+
+
+def deploy(clients: Any, template: Path, stack: str, parameters: dict[str, str]) -> dict[str, str]:
+    """Creates or updates the stack, and returns its outputs."""
+    packaged = json.dumps(package(clients.client("s3"), template))
+    cloudformation = clients.client("cloudformation")
+    put = (
+        cloudformation.update_stack
+        if _exists(cloudformation, stack)
+        else cloudformation.create_stack
+    )
+    put(
+        StackName=stack,
+        TemplateBody=packaged,
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()
+        ],
+    )
+    description = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
+
+
+def package(s3: Any, template: Path) -> dict[str, Any]:
+    """The template with an S3 address in place of every local path."""
+    document: dict[str, Any] = yaml_parse(template.read_text())
+    s3.create_bucket(Bucket=ARTEFACTS)
+    local = [
+        (logical_id, resource, name)
+        for logical_id, resource in document["Resources"].items()
+        for name in LOCAL_PATHS
+        if isinstance(resource.get("Properties", {}).get(name), str)
+    ]
+    with ThreadPoolExecutor() as workers:
+        bodies = list(
+            workers.map(
+                lambda entry: artefact(template.parent, entry[0], entry[1], entry[2]), local
+            )
+        )
+    for (logical_id, resource, name), body in zip(local, bodies, strict=True):
+        resource["Properties"][name] = _upload(s3, logical_id, body)
+    return document
+
+
+def artefact(root: Path, logical_id: str, resource: dict[str, Any], name: str) -> bytes:
+    """What one local path is uploaded as: a built layer, a zipped folder, or a file's own bytes."""
+    path = root / resource["Properties"][name]
+    if resource.get("Metadata", {}).get("BuildMethod") == "makefile":
+        return build(path, logical_id)
+    return archive.pack(path) if path.is_dir() else path.read_bytes()
+
+
+def build(folder: Path, logical_id: str) -> bytes:
+    """The layer as its Makefile lays it out for this machine.
+
+    `sam build` runs the target `build-…`, which fetches packages for Lambda's Python; `local-…`
+    keeps the same contract and leaves to the virtual environment what that already has.
+    """
+    with tempfile.TemporaryDirectory(prefix="dropscribe-build-") as target:
+        variables = [f"ARTIFACTS_DIR={target}", f"PYTHON={sys.executable}"]
+        command = ["make", "--silent", "-C", str(folder), f"local-{logical_id}", *variables]
+        made = subprocess.run(command, check=False, capture_output=True, text=True)
+        if made.returncode != 0:
+            raise RuntimeError(
+                f"layer {logical_id} could not be built: {made.stderr or made.stdout}"
+            )
+        return archive.pack(Path(target))
+
+
+def _upload(s3: Any, logical_id: str, body: bytes) -> str:
+    """Named by content: changed code is a changed template, and the stack's update sees it."""
+    key = f"{logical_id}/{hashlib.sha256(body).hexdigest()[:16]}"
+    s3.put_object(Bucket=ARTEFACTS, Key=key, Body=body)
+    return f"s3://{ARTEFACTS}/{key}"
+
+
+def _exists(cloudformation: Any, stack: str) -> bool:
+    try:
+        cloudformation.describe_stacks(StackName=stack)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        return False
+    return True
