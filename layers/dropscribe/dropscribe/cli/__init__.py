@@ -1,0 +1,155 @@
+"""The command line. Each command's work is imported when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dropscribe import __version__
+
+_PARAMETER = click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="Name=Value",
+    help="A parameter of template.yaml for the embedded cloud.",
+)
+_STACK = click.option(
+    "--stack",
+    metavar="NAME",
+    help="The CloudFormation stack.  [default: $DROPSCRIBE_STACK, or dropscribe]",
+)
+_OUT = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="Where the transcripts are written.  [default: this folder]",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+_JOB = click.argument("job", metavar="JOB|KEY")
+
+
+class _Commands(click.Group):
+    """Says what went wrong in AWS in a sentence that helps, in place of a traceback."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """In the order of this file."""
+        return list(self.commands)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except click.ClickException as error:
+            error.message = _folded(error.message)  # type: ignore[misc]  # read when shown
+            raise
+        except Exception as error:
+            from dropscribe import aws
+            from dropscribe.cli.advice import advice
+
+            if not isinstance(error, aws.ERRORS):
+                raise
+            raise click.ClickException(_folded(advice(error))) from error
+
+
+def _folded(text: str) -> str:
+    """Lines that fit the terminal, broken between words; elsewhere as they are."""
+    if not sys.stderr.isatty():
+        return text
+    width = min(shutil.get_terminal_size().columns, 100)
+    lines = f"Error: {text}".splitlines()
+    folded = [textwrap.fill(line, width, break_long_words=False) for line in lines]
+    return "\n".join(folded).removeprefix("Error: ")
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dropscribe")
+def main() -> None:
+    """Drop a recording in a bucket, find the transcript beside it, and be told."""
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH…")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="key=value",
+    help="A job option, such as language=en or formats=srt,vtt. May be given several times.",
+)
+@_OUT
+@_STACK
+@click.option("--local", is_flag=True, help="Start the embedded cloud for this one command.")
+@_PARAMETER
+@_JSON
+@click.pass_context
+def submit(
+    context: click.Context,
+    /,
+    stack: str | None,
+    local: bool,
+    parameters: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Upload recordings, follow their jobs, download the transcripts.
+
+    Exits with 0 when all jobs completed, and with 1 when any failed.
+    """
+    from dropscribe.cli.submit import Where
+    from dropscribe.cli.submit import submit as run
+
+    where = Where(stack, local, parameters, beside=context.obj)
+    context.exit(run(**options, where=where))
+
+
+@main.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=4599,
+    show_default=True,
+    help="Where the embedded cloud listens, on this machine only; 0 for any free port.",
+)
+@_PARAMETER
+def up(port: int, parameters: tuple[str, ...]) -> None:
+    """Start the embedded cloud and run it until interrupted."""
+    from dropscribe.cli.up import up as run
+
+    run(port, parameters)
+
+
+@main.command()
+@_JOB
+@_STACK
+@_JSON
+def status(job: str, stack: str | None, as_json: bool) -> None:
+    """Show a job's stage and history.
+
+    A KEY stands for the latest upload of that name.
+    """
+    from dropscribe.cli.status import status as run
+
+    run(job, stack, as_json)
+
+
+@main.command()
+@_JOB
+@_OUT
+@_STACK
+@_JSON
+@click.pass_context
+def redrive(context: click.Context, /, **options: Any) -> None:
+    """Run a failed job again from where it failed, and follow it.
+
+    A KEY stands for the latest upload of that name.
+    """
+    from dropscribe.cli.redrive import redrive as run
+
+    context.exit(run(**options))

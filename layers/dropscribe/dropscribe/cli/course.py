@@ -1,0 +1,115 @@
+"""The course of a job, read from its execution's history events. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from dropscribe.errors import Failure, read_failure
+
+STAGES: Final = {
+    "Normalize": "normalize",
+    "TranscribeChunks": "transcribe",
+    "Format": "format",
+    "Notify": "notify",
+}
+"""States of `functions/pipeline.asl.json` → stages, as errors name them."""
+_SHARES: Final = {"normalize": 0.15, "transcribe": 0.7, "format": 0.1, "notify": 0.05}
+"""Roughly, of a job's time: for a progress bar that moves evenly."""
+_ENDED_BADLY: Final = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
+
+
+@dataclass
+class Step:
+    """One stage, entered once; a redrive enters it again."""
+
+    stage: str
+    entered: datetime
+    ended: datetime | None = None
+    outcome: str = "running"
+    """`running`, `completed` or `failed`."""
+    failed_tries: int = 0
+
+
+@dataclass
+class Course:
+    """Where a job is. `advance` it by each new event."""
+
+    steps: list[Step] = field(default_factory=list)
+    chunks: int = 0
+    """In all; 0 until known."""
+    transcribed: set[int] = field(default_factory=set)
+    """Indexes of the chunks that are done."""
+    trouble: Failure | None = None
+    """The last failed try of the running stage."""
+    last_event: int = 0
+
+    def advance(self, events: Iterable[dict[str, Any]]) -> None:
+        for event in events:
+            self._advance(event)
+            self.last_event = event["id"]
+
+    @property
+    def stage(self) -> str | None:
+        return self.steps[-1].stage if self.steps else None
+
+    @property
+    def fraction(self) -> float:
+        """0 to 1."""
+        stages = list(_SHARES)
+        if self.stage not in stages:
+            return 0.0
+        before = sum(_SHARES[stage] for stage in stages[: stages.index(self.stage)])
+        within = len(self.transcribed) / self.chunks if self.chunks else 0.0
+        return before + (_SHARES["transcribe"] * within if self.stage == "transcribe" else 0.0)
+
+    @property
+    def label(self) -> str:
+        """What goes on, in a few words."""
+        label = self.stage or "starting"
+        if self.stage == "transcribe" and self.chunks:
+            label += f" {len(self.transcribed)} of {self.chunks}"
+        return f"{label}, again after {self.trouble.code}" if self.trouble else label
+
+    def _advance(self, event: dict[str, Any]) -> None:
+        kind, when = event["type"], event["timestamp"]
+        if kind.endswith("StateEntered"):
+            self._enter(event["stateEnteredEventDetails"]["name"], when)
+        elif kind.endswith("StateExited"):
+            self._exit(event["stateExitedEventDetails"]["name"], when)
+        elif kind == "MapStateStarted":
+            self.chunks, self.transcribed = event["mapStateStartedEventDetails"]["length"], set()
+        elif kind == "MapIterationSucceeded":
+            self.transcribed.add(event["mapIterationSucceededEventDetails"]["index"])
+        elif kind in ("TaskFailed", "TaskTimedOut"):
+            details = event.get("taskFailedEventDetails") or event.get("taskTimedOutEventDetails")
+            self._stumble(details or {})
+        elif kind == "TaskSucceeded":
+            self.trouble = None
+        elif kind in _ENDED_BADLY:
+            self._end("failed", when)
+        elif kind == "ExecutionRedriven" and self.steps:
+            self.steps.append(Step(self.steps[-1].stage, when))
+            self.trouble = None
+
+    def _enter(self, state: str, when: datetime) -> None:
+        """A redrive has entered its stage already."""
+        stage = STAGES.get(state)
+        if stage and not (self.stage == stage and self.steps[-1].outcome == "running"):
+            self.steps.append(Step(stage, when))
+
+    def _exit(self, state: str, when: datetime) -> None:
+        if state in STAGES:
+            self._end("completed", when)
+
+    def _end(self, outcome: str, when: datetime) -> None:
+        if self.steps and self.steps[-1].outcome == "running":
+            self.steps[-1].ended, self.steps[-1].outcome = when, outcome
+
+    def _stumble(self, details: dict[str, Any]) -> None:
+        error, cause = details.get("error", ""), details.get("cause", "")
+        self.trouble = read_failure(error, cause, self.stage or "normalize")
+        if self.steps:
+            self.steps[-1].failed_tries += 1

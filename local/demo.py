@@ -1,0 +1,105 @@
+"""`make demo`: real recordings through the whole route, by the command that a user types."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from dropscribe.cli import main
+from local.cloud import Cloud
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+OUT: Final = Path("demo-output")
+RECORDINGS: Final = ("tests/data/jfk.flac", "tests/data/two-lines.flac")
+"""Options beside the second say that each channel is a speaker; that gives it the sixth format."""
+COMMAND: Final = ("submit", "--local", "--set", "engine=offline")
+LONGEST_DELIVERY_S: Final = 5
+
+AFTERWORD: Final = """\
+The recognizer was "offline" (PocketSphinx): no key, no download, and about a
+third of the words wrong. It is there to try out the route. With a real one:
+
+  OPENAI_API_KEY=sk-… .venv/bin/dropscribe submit --local \\
+      --set engine=openai tests/data/jfk.flac
+
+and with a Whisper model, on any server that speaks the same API:
+
+  OPENAI_BASE_URL=http://localhost:8000/v1 .venv/bin/dropscribe submit --local \\
+      --set engine=openai --set model=… tests/data/jfk.flac
+"""
+
+
+class Inbox:
+    """A queue that subscribes to the topic of notifications, as anybody can."""
+
+    def __init__(self) -> None:
+        self.received: list[dict[str, Any]] = []
+
+    @contextmanager
+    def subscribed(self, cloud: Cloud) -> Iterator[None]:
+        sqs, sns = cloud.client("sqs"), cloud.client("sns")
+        queue = sqs.create_queue(QueueName="demo-inbox")["QueueUrl"]
+        wanted = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+        arn, topic = wanted["Attributes"]["QueueArn"], cloud.outputs["NotificationsTopicArn"]
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        yield
+        self._receive(sqs, queue, len(RECORDINGS))
+
+    def _receive(self, sqs: Any, queue: str, expected: int) -> None:
+        deadline = time.monotonic() + LONGEST_DELIVERY_S
+        while len(self.received) < expected and time.monotonic() < deadline:
+            answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            for message in answer.get("Messages", []):
+                self.received.append(json.loads(json.loads(message["Body"])["Message"]))
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+
+
+def demo() -> int:
+    """The exit code of the command that is shown."""
+    inbox, console = Inbox(), Console(highlight=False)
+    shutil.rmtree(OUT, ignore_errors=True)
+    command = [*COMMAND, "--out", str(OUT), *RECORDINGS]
+    console.print(Text(f"$ .venv/bin/dropscribe {shlex.join(command)}\n", "bold"), soft_wrap=True)
+    started = time.monotonic()
+    code = int(main(command, standalone_mode=False, obj=inbox.subscribed) or 0)
+    seconds = time.monotonic() - started
+    if code == 0:
+        _show(console, inbox)
+    console.print(f"\nThe command took {seconds:.1f} s.\n")
+    console.print(Text(AFTERWORD), soft_wrap=True, end="")
+    return code
+
+
+def _show(console: Console, inbox: Inbox) -> None:
+    _heading(console, "What was heard")
+    for recording in RECORDINGS:
+        name = Path(recording).name
+        heard = (OUT / f"{name}.txt").read_text().strip()
+        console.print(Text.assemble((name, "dim"), "\n", heard))
+    _heading(console, "What was written")
+    for path in sorted(OUT.iterdir()):
+        console.print(Text(f"{path.stat().st_size:>8,} bytes  {path}"), soft_wrap=True)
+    first = Path(RECORDINGS[0]).name
+    for message in inbox.received:
+        if message["data"]["source"]["key"] == first:
+            _heading(console, f"What subscribers were told of {first}")
+            console.print(Text(json.dumps(message, indent=2)), soft_wrap=True)
+
+
+def _heading(console: Console, text: str) -> None:
+    console.print()
+    console.print(Text(text, "bold"))
+
+
+if __name__ == "__main__":
+    sys.exit(demo())

@@ -1,0 +1,149 @@
+"""Jobs from the command line, on the embedded cloud; against AWS it is the same code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from tests.cli.conftest import ROOT, Command
+
+SPEECH = ROOT / "tests" / "data" / "austen-0880.wav"
+
+pytestmark = pytest.mark.usefixtures("endpoint")
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    """A recording whose name has a space and an accent."""
+    return Path(shutil.copy(SPEECH, tmp_path / "mémo 1.wav"))
+
+
+@pytest.fixture
+def letter(tmp_path: Path) -> Path:
+    """No recording, whatever its name says."""
+    path = tmp_path / "letter.mp3"
+    path.write_text("Dear Sir or Madam")
+    return path
+
+
+def only_job(result: Result) -> dict[str, Any]:
+    (job,) = json.loads(result.stdout)["jobs"]
+    assert isinstance(job, dict)
+    return job
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+class TestSubmit:
+    def test_outputs_are_downloaded_and_listed(
+        self, dropscribe: Command, talk: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        result = dropscribe("submit", talk, "--out", out, "--set", "formats=srt,text", "--json")
+        job, written = only_job(result), {"srt": ".srt", "text": ".txt", "receipt": ".receipt.json"}
+        assert result.exit_code == 0, result.stderr
+        assert job["outputs"] == {name: f"{out}/{talk.name}{end}" for name, end in written.items()}
+        assert names(out) == {talk.name + end for end in written.values()}
+        assert (job["status"], job["error"], job["warnings"]) == ("completed", None, [])
+        assert job["receipt"] == json.loads((out / f"{talk.name}.receipt.json").read_text())
+        assert job["receipt"]["option_sources"]["formats"] == "the upload's metadata"
+
+    def test_without_a_terminal_each_stage_is_a_line(
+        self, dropscribe: Command, talk: Path, tmp_path: Path
+    ) -> None:
+        result = dropscribe("submit", talk, "--out", tmp_path)
+        stages = [line.removeprefix(f"{talk.name}: ") for line in result.stderr.splitlines()]
+        assert (stages[0], stages[-1]) == ("uploading 95.7 kB", "completed")
+        assert "completed  en" in result.stdout
+        assert ".json · .txt · .srt · .vtt · .verbose.json · .receipt.json" in result.stdout
+
+    def test_options_that_no_header_carries_travel_in_a_sidecar(
+        self, dropscribe: Command, talk: Path, tmp_path: Path
+    ) -> None:
+        options = ("--set", 'labels={"case": "Grüße"}', "--set", "formats=text")
+        result = dropscribe("submit", talk, "--out", tmp_path, *options, "--json")
+        receipt = only_job(result)["receipt"]
+        assert receipt["options"]["labels"] == {"case": "Grüße"}
+        assert receipt["option_sources"]["labels"] == f"{talk.name}.dropscribe.json"
+        again = dropscribe("submit", talk, "--out", tmp_path, "--set", "formats=text", "--json")
+        assert only_job(again)["receipt"]["options"]["labels"] == {}
+
+    def test_a_sidecar_beside_the_recording_is_uploaded_with_it(
+        self, dropscribe: Command, talk: Path, tmp_path: Path
+    ) -> None:
+        talk.with_name(f"{talk.name}.dropscribe.json").write_text('{"formats": ["vtt"]}')
+        result = dropscribe("submit", talk, "--out", tmp_path, "--json")
+        assert set(only_job(result)["outputs"]) == {"vtt", "receipt"}
+
+    def test_a_failed_job_is_told_and_makes_the_command_fail(
+        self, dropscribe: Command, talk: Path, letter: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        result = dropscribe("submit", letter, talk, "--set", "formats=text", "--out", out)
+        assert result.exit_code == 1
+        assert "letter.mp3 failed in normalize: not_media" in result.stdout
+        assert "dropscribe redrive" not in result.stdout
+        assert names(out) == {
+            *("letter.mp3.error.json", f"{talk.name}.txt", f"{talk.name}.receipt.json")
+        }
+
+
+class TestAfterwards:
+    def test_a_key_stands_for_its_latest_job(
+        self, dropscribe: Command, talk: Path, tmp_path: Path
+    ) -> None:
+        submitted = dropscribe("submit", talk, "--out", tmp_path, "--set", "formats=srt", "--json")
+        by_key = json.loads(dropscribe("status", talk.name, "--json").stdout)
+        by_id = json.loads(dropscribe("status", by_key["job_id"], "--json").stdout)
+        assert by_key == by_id
+        assert by_key["job_id"] == only_job(submitted)["job_id"]
+        assert [(step["stage"], step["outcome"]) for step in by_key["steps"]] == [
+            *(("normalize", "completed"), ("transcribe", "completed")),
+            *(("format", "completed"), ("notify", "completed")),
+        ]
+        assert (by_key["chunks"], by_key["chunks_transcribed"]) == (1, 1)
+        assert list(by_key["outputs"]) == ["srt"]
+
+    def test_a_failed_job_shows_its_error_and_can_run_again(
+        self, dropscribe: Command, letter: Path, tmp_path: Path
+    ) -> None:
+        job = only_job(dropscribe("submit", letter, "--out", tmp_path, "--json"))
+        shown = dropscribe("status", job["job_id"]).stdout
+        assert "letter.mp3 failed in normalize: not_media" in shown
+        again = dropscribe("redrive", job["job_id"], "--out", tmp_path, "--json")
+        assert again.exit_code == 1
+        assert only_job(again) == job
+        stages = json.loads(dropscribe("status", letter.name, "--json").stdout)["steps"]
+        assert [step["outcome"] for step in stages] == ["failed", "failed"]
+
+    def test_a_completed_job_is_not_run_again(
+        self, dropscribe: Command, talk: Path, tmp_path: Path
+    ) -> None:
+        job = only_job(
+            dropscribe("submit", talk, "--out", tmp_path, "--set", "formats=text", "--json")
+        )
+        result = dropscribe("redrive", job["job_id"])
+        assert result.exit_code == 1
+        assert result.stderr == (
+            f"Error: The job {job['job_id']} has completed: there is nothing to run again.\n"
+        )
+
+    def test_an_unknown_job_is_an_error(self, dropscribe: Command) -> None:
+        result = dropscribe("status", "none.mp3")
+        assert result.exit_code == 1
+        assert result.stderr == (
+            "Error: The stack 'dropscribe' has neither a job nor an upload 'none.mp3'. "
+            "Step Functions keeps ended jobs for 90 days.\n"
+        )
+
+    def test_an_unknown_stack_is_an_error(self, dropscribe: Command, endpoint: str) -> None:
+        result = dropscribe("status", "none.mp3", "--stack", "other")
+        assert result.exit_code == 1
+        assert f"There is no stack 'other' in {endpoint}." in result.stderr
