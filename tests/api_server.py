@@ -1,0 +1,164 @@
+"""A small server that speaks the transcription API's contract, for tests over real HTTP.
+
+Checks the key and the validity matrix as the hosted API does, answers with its recorded bodies, and
+fails on demand. It does not recognize speech.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from werkzeug.formparser import parse_form_data
+
+RECORDED: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "data" / "api" / "observed-responses.json").read_text("utf-8")
+)
+KEY = "sk-test-4711"
+ALLOWED = {
+    "whisper-1": {"json", "text", "srt", "verbose_json", "vtt"},
+    "gpt-4o-transcribe": {"json", "text"},
+    "gpt-4o-mini-transcribe": {"json", "text"},
+    "gpt-transcribe": {"json", "text"},
+    "gpt-4o-transcribe-diarize": {"json", "text", "diarized_json"},
+}
+
+
+@dataclass
+class Answer:
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    hang_up: bool = False
+    """Close the connection where the answer should come."""
+
+
+@dataclass
+class Seen:
+    """One request as it arrived."""
+
+    path: str
+    fields: list[tuple[str, str]]
+    file_name: str
+    file_type: str
+    audio: bytes
+    authorization: str | None
+
+
+def recorded(name: str) -> Answer:
+    body = RECORDED[name]
+    return Answer(body["status"], body["body"].encode(), body["content_type"])
+
+
+def error(status: int, message: str, *, code: str | None = None, **headers: str) -> Answer:
+    content = {"error": {"message": message, "type": "server_error", "param": None, "code": code}}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, json.dumps(content).encode(), headers=named)
+
+
+class ApiServer:
+    """`with ApiServer() as api:` serves on a free loopback port."""
+
+    def __init__(self) -> None:
+        self.requests: list[Seen] = []
+        self.planned: deque[Answer] = deque()
+        """Answers to the next requests, before it behaves again."""
+        self.down: Answer | None = None
+        """Answer to every request, while set."""
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                seen = _read(self)
+                api.requests.append(seen)
+                answer = api.down or (api.planned.popleft() if api.planned else _answer(seen))
+                if answer.hang_up:
+                    self.close_connection = True
+                    return
+                self.send_response(answer.status)
+                self.send_header("content-type", answer.content_type)
+                self.send_header("content-length", str(len(answer.body)))
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(answer.body)
+
+            def log_message(self, *args: Any) -> None:
+                """Quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def behave(self) -> None:
+        """Forget what was planned and seen."""
+        self.down = None
+        self.planned.clear()
+        self.requests.clear()
+
+
+def _read(handler: BaseHTTPRequestHandler) -> Seen:
+    environ = {
+        "wsgi.input": handler.rfile,
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": handler.headers["content-type"],
+        "CONTENT_LENGTH": handler.headers.get("content-length", "0"),
+    }
+    _, form, files = parse_form_data(environ)
+    file = files["file"]
+    with contextlib.closing(file):
+        return Seen(
+            path=handler.path,
+            fields=sorted(form.items(multi=True)),
+            file_name=file.filename or "",
+            file_type=file.content_type or "",
+            audio=file.read(),
+            authorization=handler.headers.get("authorization"),
+        )
+
+
+def _answer(seen: Seen) -> Answer:  # noqa: PLR0911 - a table of what is answered when
+    """What the hosted API answers: key, then matrix, then the recorded body."""
+    fields = dict(seen.fields)
+    model, wanted = fields.get("model", ""), fields.get("response_format", "json")
+    if seen.authorization != f"Bearer {KEY}":
+        return recorded("error_401")
+    if model in ALLOWED and wanted not in ALLOWED[model]:
+        return error(400, f"response_format '{wanted}' is not compatible with model '{model}'.")
+    if seen.path.endswith("/translations") and model != "whisper-1":
+        return error(404, f"The model `{model}` does not exist", code="model_not_found")
+    if model == "gpt-transcribe":
+        return recorded("json_gpt_transcribe")
+    if wanted == "diarized_json":
+        return recorded(
+            "diarized_2026_08"
+            if "known_speaker_names[]" not in fields
+            else "diarized_known_speaker"
+        )
+    if wanted == "verbose_json":
+        words = ("timestamp_granularities[]", "word") in seen.fields
+        return recorded("verbose_word_segment" if words else "verbose_default")
+    return recorded("json_whisper")

@@ -1,0 +1,125 @@
+"""The deployed route as its users see it: upload, wait, look at what turned up."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from dropscribe.job import job_id
+from local.cloud import Cloud
+
+PATIENCE_S = 60.0
+
+
+class Route:
+    """`with Route(template, …) as route:` deploys; `route.run(…)` uploads and awaits the news."""
+
+    def __init__(self, template: Path, *, api_url: str, api_key: str) -> None:
+        self._template, self._api_url, self._api_key = template, api_url, api_key
+        self.cloud = Cloud()
+        self.news: list[dict[str, Any]] = []
+        """Notifications received so far, attributes beside the parsed message."""
+
+    def __enter__(self) -> Self:
+        self.cloud.start()
+        arn = self.cloud.put_secret("api-key", self._api_key)
+        parameters = {
+            **{"Engine": "offline", "ApiBaseUrl": self._api_url, "ApiKeySecretArn": arn},
+            **{"MaxAudioMinutes": "2", "MaxConcurrency": "4"},
+        }
+        self.outputs = self.cloud.deploy(self._template, "dropscribe", parameters)
+        self.s3, self.sqs, self.states = map(self.cloud.client, ("s3", "sqs", "stepfunctions"))
+        sns = self.cloud.client("sns")
+        self._inbox = self.sqs.create_queue(QueueName="inbox")["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=self._inbox, AttributeNames=["QueueArn"])
+        topic = self.outputs["NotificationsTopicArn"]
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.cloud.stop()
+
+    @property
+    def uploads(self) -> str:
+        return self.outputs["UploadsBucketName"]
+
+    @property
+    def transcripts(self) -> str:
+        return self.outputs["TranscriptsBucketName"]
+
+    @property
+    def work(self) -> str:
+        return self.outputs["WorkBucketName"]
+
+    def upload(self, key: str, content: bytes | Path, **metadata: str) -> str:
+        """Put a recording; returns the id of its job."""
+        body = content.read_bytes() if isinstance(content, Path) else content
+        put = self.s3.put_object(Bucket=self.uploads, Key=key, Body=body, Metadata=metadata)
+        return job_id(self.uploads, key, put["VersionId"])
+
+    def run(self, key: str, content: bytes | Path, **metadata: str) -> dict[str, Any]:
+        """Put a recording and wait for the notification about it."""
+        return self.told(self.upload(key, content, **metadata))
+
+    def told(self, job: str, kind: str | None = None) -> dict[str, Any]:
+        """The notification about a job (of one kind), waiting for it if need be."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            for news in self.received():
+                about = news["message"]["data"]["job_id"] == job
+                if about and kind in (None, news["message"]["type"]):
+                    return news["message"]
+            time.sleep(0.1)
+        raise AssertionError(f"no notification about {job}: {self.describe(job)}\n{self.logs()}")
+
+    def received(self) -> list[dict[str, Any]]:
+        """All notifications so far."""
+        found = self.sqs.receive_message(QueueUrl=self._inbox, MaxNumberOfMessages=10)
+        for message in found.get("Messages", []):
+            envelope = json.loads(message["Body"])
+            attributes = {k: v["Value"] for k, v in envelope["MessageAttributes"].items()}
+            news = {"message": json.loads(envelope["Message"]), "attributes": attributes}
+            self.news.append(news | {"subject": envelope["Subject"]})
+            self.sqs.delete_message(QueueUrl=self._inbox, ReceiptHandle=message["ReceiptHandle"])
+        return self.news
+
+    def files(self, key: str) -> dict[str, str]:
+        """What lies beside an upload's name: suffix → content."""
+        listed = self.s3.list_objects_v2(Bucket=self.transcripts, Prefix=key)
+        return {
+            item["Key"].removeprefix(key): self.read(self.transcripts, item["Key"])
+            for item in listed.get("Contents", [])
+        }
+
+    def read(self, bucket: str, key: str) -> str:
+        content: bytes = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return content.decode()
+
+    def execution_arn(self, job: str) -> str:
+        machine = self.outputs["PipelineArn"]
+        return machine.replace(":stateMachine:", ":execution:") + f":{job}"
+
+    def describe(self, job: str) -> Any:
+        return self.states.describe_execution(executionArn=self.execution_arn(job))
+
+    def jobs(self) -> list[str]:
+        """Names of all executions so far."""
+        pages = self.states.get_paginator("list_executions")
+        machine = self.outputs["PipelineArn"]
+        return [
+            execution["name"]
+            for page in pages.paginate(stateMachineArn=machine)
+            for execution in page["executions"]
+        ]
+
+    def logs(self) -> str:
+        names = ("Ingest", "Normalize", "Transcribe", "Format", "Fail")
+        return "\n".join(self.cloud.logs(f"{name}Function")[-2000:] for name in names)

@@ -1,0 +1,162 @@
+"""End to end: one job for each upload, whatever arrives twice, late, or again."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from dropscribe.job import job_id
+from tests.api_server import Answer, ApiServer, error
+from tests.conftest import DATA
+from tests.route import Route
+
+SPEECH = DATA / "austen-0880.wav"
+ALL = {".json", ".txt", ".srt", ".vtt", ".verbose.json", ".diarized.json", ".receipt.json"}
+RECORDED_TEXT = "Hello, world! This is a test."
+
+
+def receipt(route: Route, key: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(route.files(key)[".receipt.json"])
+    return parsed
+
+
+class TestNoJob:
+    def test_folders_and_option_files_start_none(self, route: Route) -> None:
+        before = route.jobs()
+        for key in ("folder/", "_dropscribe.json.d/", "n/_dropscribe.json", "n/x.dropscribe.json"):
+            route.s3.put_object(Bucket=route.uploads, Key=key, Body=b"")
+        route.run("n/after.mp3", b"", language="en")
+        assert len(set(route.jobs()) - set(before)) == 1
+
+
+class TestDuplicates:
+    def test_five_events_about_one_upload_make_one_job(self, route: Route, api: ApiServer) -> None:
+        key = "dup/five times.wav"
+        job = route.upload(key, SPEECH, engine="openai", prompt="five times")
+        head = route.s3.head_object(Bucket=route.uploads, Key=key)
+        record = {
+            **{"eventName": "ObjectCreated:Put", "eventTime": "2026-11-20T12:00:00.000Z"},
+            "s3": {
+                "bucket": {"name": route.uploads},
+                "object": {
+                    **{"key": "dup/five+times.wav", "size": head["ContentLength"]},
+                    **{"eTag": head["ETag"].strip('"'), "versionId": head["VersionId"]},
+                    "sequencer": "00",
+                },
+            },
+        }
+        queue = route.outputs["UploadsQueueUrl"]
+        for _ in range(4):
+            body = json.dumps({"Records": [record]})
+            route.sqs.send_message(QueueUrl=queue, MessageBody=body)
+        route.told(job)
+        time.sleep(2)
+        route.sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({"Records": [record]}))
+        time.sleep(1)
+        assert [name for name in route.jobs() if name.startswith("five-times")] == [job]
+        assert len(api.requests) == 1
+        told = [n for n in route.received() if n["message"]["data"]["job_id"] == job]
+        assert len(told) == 1
+
+    def test_new_content_under_the_same_key_is_a_new_job(
+        self, route: Route, api: ApiServer
+    ) -> None:
+        key = "dup/twice.wav"
+        first = route.upload(key, SPEECH)
+        second = route.upload(key, DATA / "two-lines.flac")
+        assert first != second
+        assert {route.told(first)["type"], route.told(second)["type"]} == {
+            "transcription.job.completed"
+        }
+        assert receipt(route, key)["job_id"] == second
+
+    def test_the_newer_ones_outputs_stay_when_the_older_finishes_last(
+        self, route: Route, api: ApiServer
+    ) -> None:
+        key = "dup/late.wav"
+        api.planned.append(error(503, "busy", retry_after="4"))
+        older = route.upload(key, SPEECH, engine="openai", prompt="older")
+        while not api.requests:
+            time.sleep(0.05)
+        newer = route.upload(key, DATA / "two-lines.flac", model="gpt-transcribe", engine="openai")
+        route.told(newer)
+        mine = route.files(key)
+        late = route.told(older)
+        assert late["type"] == "transcription.job.completed"
+        assert "a newer upload of the same name" in late["data"]["warnings"][-1]
+        assert route.files(key) == mine
+        assert set(mine) == {".json", ".txt", ".receipt.json"}
+        bucket, _, kept = late["data"]["outputs"]["text"].removeprefix("s3://").partition("/")
+        assert (bucket, route.read(bucket, kept)) == (route.work, RECORDED_TEXT + "\n")
+
+    def test_a_newer_upload_takes_the_place_of_all_that_an_older_one_left(
+        self, route: Route, api: ApiServer
+    ) -> None:
+        key = "dup/replaced.wav"
+        route.run(key, b"no recording")
+        assert set(route.files(key)) == {".error.json"}
+        route.run(key, SPEECH, engine="openai", prompt="replaced")
+        assert ".error.json" not in route.files(key)
+        route.run(key, SPEECH, engine="openai", formats="text", prompt="replaced")
+        assert set(route.files(key)) == {".txt", ".receipt.json"}
+
+    def test_the_same_recording_again_pays_nothing(self, route: Route, api: ApiServer) -> None:
+        route.run("dup/again-1.wav", SPEECH, engine="openai", prompt="again")
+        route.run("dup/again-2.wav", SPEECH, engine="openai", prompt="again", formats="json")
+        assert len(api.requests) == 1
+        done = receipt(route, "dup/again-2.wav")
+        assert (done["calls"]["made"], done["calls"]["cached"]) == (0, 1)
+        assert done["estimated_cost"]["usd"] == 0
+
+
+class TestRedrive:
+    def test_after_the_api_was_down_a_redrive_finishes_the_job(
+        self, route: Route, api: ApiServer
+    ) -> None:
+        key = "redrive/down.wav"
+        api.down = error(503, "maintenance", retry_after="0")
+        job = route.upload(key, SPEECH, engine="openai", prompt="down")
+        failed = route.told(job, "transcription.job.failed")
+        failure = failed["data"]["error"]
+        assert (failure["code"], failure["stage"], failure["retryable"]) == (
+            "engine_unavailable",
+            "transcribe",
+            True,
+        )
+        written = json.loads(route.files(key)[".error.json"])
+        assert written["redrive"] == f"dropscribe redrive {job}"
+        refused = len(api.requests)
+        api.behave()
+        route.states.redrive_execution(executionArn=route.execution_arn(job))
+        route.told(job, "transcription.job.completed")
+        assert set(route.files(key)) == ALL - {".diarized.json"}
+        done = receipt(route, key)
+        assert (done["calls"]["answered"], done["calls"]["refused"]) == (1, refused)
+        assert done["estimated_cost"]["usd"] == 0.0002
+
+    def test_a_lost_answer_is_counted_and_tried_again(self, route: Route, api: ApiServer) -> None:
+        key = "redrive/lost.wav"
+        api.planned.append(Answer(0, b"", hang_up=True))
+        route.run(key, SPEECH, engine="openai", prompt="lost")
+        done = receipt(route, key)
+        assert (done["calls"]["ambiguous"], done["calls"]["answered"]) == (1, 1)
+
+    def test_a_stopped_job_is_told_of(self, route: Route, api: ApiServer) -> None:
+        key = "redrive/stopped.wav"
+        api.planned.append(error(429, "slow down", retry_after="5"))
+        job = route.upload(key, SPEECH, engine="openai", prompt="stopped")
+        while not api.requests:
+            time.sleep(0.05)
+        route.states.stop_execution(executionArn=route.execution_arn(job))
+        failure = route.told(job)["data"]["error"]
+        assert (failure["code"], failure["stage"]) == ("internal", "transcribe")
+        assert "stopped by hand" in failure["message"]
+
+
+def test_an_upload_that_is_deleted_before_its_turn_is_told_of(route: Route) -> None:
+    key = "gone.wav"
+    put = route.s3.put_object(Bucket=route.uploads, Key=key, Body=SPEECH.read_bytes())
+    route.s3.delete_object(Bucket=route.uploads, Key=key, VersionId=put["VersionId"])
+    news = route.told(job_id(route.uploads, key, put["VersionId"]))
+    assert news["type"] in ("transcription.job.failed", "transcription.job.completed")

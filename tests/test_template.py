@@ -1,0 +1,365 @@
+"""template.yaml as CloudFormation gets it: promises that no linter checks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from local.moto_cloudformation import transform
+
+ROOT: Final = Path(__file__).parents[1]
+LOCAL_PATHS: Final = ("CodeUri", "ContentUri", "DefinitionUri")
+BUCKETS: Final = ("UploadsBucket", "TranscriptsBucket", "WorkBucket")
+FUNCTIONS: Final = (
+    "IngestFunction",
+    "NormalizeFunction",
+    "TranscribeFunction",
+    "FormatFunction",
+    "FailFunction",
+)
+POWERTOOLS: Final = {
+    "POWERTOOLS_SERVICE_NAME",
+    "POWERTOOLS_METRICS_NAMESPACE",
+    "POWERTOOLS_LOG_LEVEL",
+}
+REASONS_FOR_ALL_RESOURCES: Final = {
+    "DeliverLogsHasNoResources": "these actions of CloudWatch Logs know no resources",
+    "AccountAdministersThisKey": 'in the policy of a key "*" is that key',
+    "AlarmsUseThisKey": 'in the policy of a key "*" is that key',
+}
+"""By Sid, each with its reason; the template says the same in a comment."""
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def definition() -> Json:
+    machine: Json = json.loads((ROOT / "functions/pipeline.asl.json").read_text())
+    return machine
+
+
+@pytest.fixture(scope="module")
+def source() -> Json:
+    """As it is written."""
+    template: Json = yaml_parse((ROOT / "template.yaml").read_text())
+    return template
+
+
+@pytest.fixture(scope="module")
+def resources() -> Json:
+    """As SAM translates it."""
+    template: Json = yaml_parse((ROOT / "template.yaml").read_text())
+    for resource in template["Resources"].values():
+        for name in set(LOCAL_PATHS) & set(resource["Properties"]):
+            resource["Properties"][name] = "s3://packaged/here"
+    translated: Json = transform(template)["Resources"]
+    return translated
+
+
+def of_type(resources: Json, kind: str) -> dict[str, Json]:
+    return {name: it["Properties"] for name, it in resources.items() if it["Type"] == kind}
+
+
+def statements(value: object) -> Iterator[Json]:
+    """Every policy statement anywhere inside."""
+    if isinstance(value, dict):
+        if "Effect" in value:
+            yield value
+        for inner in value.values():
+            yield from statements(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from statements(inner)
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def task_states(states: Json) -> Iterator[tuple[str, Json]]:
+    """Every task of a state machine, inside a Map too."""
+    for name, state in states.items():
+        if state["Type"] == "Task":
+            yield name, state
+        yield from task_states(state.get("ItemProcessor", {}).get("States", {}))
+
+
+class TestBuckets:
+    def test_there_are_three(self, resources: Json) -> None:
+        assert sorted(of_type(resources, "AWS::S3::Bucket")) == sorted(BUCKETS)
+
+    @pytest.mark.parametrize("name", BUCKETS)
+    def test_each_is_encrypted_versioned_and_private(self, resources: Json, name: str) -> None:
+        bucket = resources[name]["Properties"]
+        rules = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert [rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] for rule in rules] == [
+            "AES256"
+        ]
+        assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+        assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+        assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+        assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+
+    @pytest.mark.parametrize("name", BUCKETS)
+    def test_each_outlives_the_stack_and_has_no_fixed_name(
+        self, resources: Json, name: str
+    ) -> None:
+        bucket = resources[name]
+        assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert bucket["UpdateReplacePolicy"] == "Retain"
+        assert "BucketName" not in bucket["Properties"]
+
+    @pytest.mark.parametrize("name", BUCKETS)
+    def test_each_drops_uploads_that_were_never_finished(self, resources: Json, name: str) -> None:
+        rules = resources[name]["Properties"]["LifecycleConfiguration"]["Rules"]
+        assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
+
+    def test_only_the_work_bucket_expires(self, resources: Json) -> None:
+        expiring = {
+            name
+            for name, bucket in of_type(resources, "AWS::S3::Bucket").items()
+            for rule in bucket["LifecycleConfiguration"]["Rules"]
+            if "ExpirationInDays" in rule
+        }
+        assert expiring == {"WorkBucket"}
+
+
+class TestTransport:
+    @pytest.mark.parametrize(
+        ("kind", "policy_kind", "refers_by"),
+        [
+            ("AWS::S3::Bucket", "AWS::S3::BucketPolicy", "Bucket"),
+            ("AWS::SQS::Queue", "AWS::SQS::QueuePolicy", "Queues"),
+            ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "Topics"),
+        ],
+    )
+    def test_every_bucket_queue_and_topic_refuses_plain_http(
+        self, resources: Json, kind: str, policy_kind: str, refers_by: str
+    ) -> None:
+        refused = {
+            target["Ref"]
+            for policy in of_type(resources, policy_kind).values()
+            for target in listed(policy[refers_by])
+            for statement in policy["PolicyDocument"]["Statement"]
+            if statement["Effect"] == "Deny"
+            and statement["Condition"] == {"Bool": {"aws:SecureTransport": False}}
+        }
+        assert refused == set(of_type(resources, kind))
+
+    def test_every_queue_is_encrypted(self, resources: Json) -> None:
+        queues = of_type(resources, "AWS::SQS::Queue").values()
+        assert all(queue["SqsManagedSseEnabled"] is True for queue in queues)
+
+
+class TestPermissions:
+    def test_no_statement_allows_every_action(self, resources: Json) -> None:
+        allowed = [s for s in statements(resources) if s["Effect"] == "Allow"]
+        wide = {s.get("Sid") for s in allowed for a in listed(s["Action"]) if a.endswith(":*")}
+        assert not any(action == "*" for s in allowed for action in listed(s["Action"]))
+        assert wide == {"AccountAdministersThisKey"}
+
+    def test_every_statement_on_all_resources_has_its_reason(self, resources: Json) -> None:
+        unlimited = {
+            s.get("Sid") for s in statements(resources) if "*" in listed(s.get("Resource"))
+        }
+        assert unlimited == set(REASONS_FOR_ALL_RESOURCES)
+
+    @pytest.mark.parametrize("function", FUNCTIONS)
+    def test_a_function_has_of_the_managed_policies_only_logs_and_traces(
+        self, resources: Json, function: str
+    ) -> None:
+        managed = resources[f"{function}Role"]["Properties"]["ManagedPolicyArns"]
+        assert sorted(json.dumps(arn).rsplit("/", 1)[-1].rstrip('"') for arn in managed) == [
+            "AWSLambdaBasicExecutionRole",
+            "AWSXrayWriteOnlyAccess",
+        ]
+
+    def test_aws_services_act_for_this_account_only(self, resources: Json) -> None:
+        granted = [
+            statement
+            for kind in ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::KMS::Key")
+            for statement in statements(of_type(resources, kind))
+            if "Service" in statement["Principal"]
+        ]
+        assert granted
+        for statement in granted:
+            account = statement["Condition"]["StringEquals"]["aws:SourceAccount"]
+            assert account == {"Ref": "AWS::AccountId"}
+
+
+class TestQueue:
+    def test_a_message_stays_hidden_for_six_times_what_ingest_may_take(
+        self, resources: Json
+    ) -> None:
+        hidden_s = resources["UploadsQueue"]["Properties"]["VisibilityTimeout"]
+        assert hidden_s >= 6 * resources["IngestFunction"]["Properties"]["Timeout"]
+
+    def test_messages_fail_one_by_one(self, resources: Json) -> None:
+        mapping = resources["IngestEventSource"]["Properties"]
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+    def test_every_dead_letter_queue_has_an_alarm_that_notifies(self, resources: Json) -> None:
+        alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
+        watched = {a["Dimensions"][0]["Value"]["Fn::GetAtt"][0] for a in alarms}
+        assert watched == {"UploadsDeadLetterQueue", "FailDeadLetterQueue"}
+        assert all(a["AlarmActions"] == [{"Ref": "NotificationsTopic"}] for a in alarms)
+
+
+class TestFunctions:
+    def test_there_are_five(self, resources: Json) -> None:
+        assert sorted(of_type(resources, "AWS::Lambda::Function")) == sorted(FUNCTIONS)
+
+    @pytest.mark.parametrize("function", FUNCTIONS)
+    def test_each_logs_to_a_group_that_forgets(self, resources: Json, function: str) -> None:
+        group = resources[function]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
+        assert resources[group]["Properties"]["RetentionInDays"] == {"Ref": "RetentionDays"}
+
+    @pytest.mark.parametrize("function", FUNCTIONS)
+    def test_none_reserves_concurrency(self, resources: Json, function: str) -> None:
+        """A new account has too little of it to give any away."""
+        assert "ReservedConcurrentExecutions" not in resources[function]["Properties"]
+
+    @pytest.mark.parametrize(
+        ("function", "service", "own"),
+        [
+            ("IngestFunction", "ingest", {"STATE_MACHINE_ARN"}),
+            (
+                "NormalizeFunction",
+                "normalize",
+                {
+                    "WORK_BUCKET",
+                    "ENGINE",
+                    "MODEL",
+                    "FORMATS",
+                    "MAX_AUDIO_MINUTES",
+                    "MAX_CONCURRENCY",
+                },
+            ),
+            (
+                "TranscribeFunction",
+                "transcribe",
+                {"WORK_BUCKET", "API_BASE_URL", "API_KEY_SECRET_ARN"},
+            ),
+            ("FormatFunction", "format", {"WORK_BUCKET", "TRANSCRIPTS_BUCKET"}),
+            (
+                "FailFunction",
+                "fail",
+                {"TRANSCRIPTS_BUCKET", "WORK_BUCKET", "NOTIFICATIONS_TOPIC_ARN"},
+            ),
+        ],
+    )
+    def test_each_gets_the_environment_that_it_reads(
+        self, resources: Json, function: str, service: str, own: set[str]
+    ) -> None:
+        variables = resources[function]["Properties"]["Environment"]["Variables"]
+        assert set(variables) == POWERTOOLS | own
+        assert variables["POWERTOOLS_SERVICE_NAME"] == service
+
+    def test_heavy_layers_are_only_where_they_are_used(self, source: Json) -> None:
+        layers = {
+            name: [layer["Ref"] for layer in source["Resources"][name]["Properties"]["Layers"]]
+            for name in FUNCTIONS
+            if "Layers" in source["Resources"][name]["Properties"]
+        }
+        assert layers == {
+            "NormalizeFunction": ["FfmpegLayer"],
+            "TranscribeFunction": ["OfflineLayer"],
+        }
+
+
+class TestPipeline:
+    def test_substitutions_are_the_ones_in_the_definition(
+        self, source: Json, definition: Json
+    ) -> None:
+        given = source["Resources"]["Pipeline"]["Properties"]["DefinitionSubstitutions"]
+        assert set(re.findall(r"\$\{(\w+)\}", json.dumps(definition))) == set(given)
+
+    def test_a_function_ends_before_its_task_and_a_task_before_its_execution(
+        self, resources: Json, definition: Json
+    ) -> None:
+        tasks = dict(task_states(definition["States"]))
+        for stage in ("Normalize", "Transcribe", "Format"):
+            function_s = resources[f"{stage}Function"]["Properties"]["Timeout"]
+            assert function_s < tasks[stage]["TimeoutSeconds"] < definition["TimeoutSeconds"]
+        assert all("TimeoutSeconds" in task for task in tasks.values())
+
+    def test_every_end_that_is_not_a_success_reaches_the_fail_function(
+        self, resources: Json
+    ) -> None:
+        (rule,) = of_type(resources, "AWS::Events::Rule").values()
+        assert rule["EventPattern"] == {
+            "source": ["aws.states"],
+            "detail-type": ["Step Functions Execution Status Change"],
+            "detail": {
+                "stateMachineArn": [{"Ref": "Pipeline"}],
+                "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+            },
+        }
+        (target,) = rule["Targets"]
+        assert target["Arn"] == {"Fn::GetAtt": ["FailFunction", "Arn"]}
+        assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["FailDeadLetterQueue", "Arn"]}}
+
+    def test_its_log_holds_no_data(self, resources: Json) -> None:
+        logging = resources["Pipeline"]["Properties"]["LoggingConfiguration"]
+        assert logging["IncludeExecutionData"] is False
+
+
+class TestParameters:
+    def test_every_one_is_explained_grouped_and_has_a_default(self, source: Json) -> None:
+        interface = source["Metadata"]["AWS::CloudFormation::Interface"]
+        grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+        assert sorted(grouped) == sorted(source["Parameters"])
+        assert set(interface["ParameterLabels"]) == set(source["Parameters"])
+        assert all({"Default", "Description"} <= set(p) for p in source["Parameters"].values())
+
+    def test_a_default_keeps_to_its_own_pattern(self, source: Json) -> None:
+        for parameter in source["Parameters"].values():
+            pattern = parameter.get("AllowedPattern", ".*")
+            assert re.fullmatch(pattern, str(parameter["Default"]))
+
+    @pytest.mark.parametrize(
+        ("name", "value", "good"),
+        [
+            ("ApiBaseUrl", "http://127.0.0.1:8000/v1", True),
+            ("ApiBaseUrl", "ftp://example.org", False),
+            ("Formats", "srt,vtt", True),
+            ("Formats", "srt, diarized_json", True),
+            ("Formats", "docx", False),
+            ("Formats", "srt,", False),
+            ("Model", "Systran/faster-whisper-small.en", True),
+            ("Model", "two words", False),
+            ("NotificationEmail", "a.b@example.org", True),
+            ("NotificationEmail", "nobody", False),
+            (
+                "ApiKeySecretArn",
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:k-AbC123",
+                True,
+            ),
+            ("ApiKeySecretArn", "sk-oops-the-key-itself", False),
+        ],
+    )
+    def test_a_mistake_is_found_before_the_stack_is_touched(
+        self, source: Json, name: str, value: str, *, good: bool
+    ) -> None:
+        pattern = source["Parameters"][name]["AllowedPattern"]
+        assert bool(re.fullmatch(pattern, value)) is good
+
+
+class TestOutputs:
+    def test_every_bucket_queue_topic_and_machine_is_named(self, source: Json) -> None:
+        assert set(source["Outputs"]) == {
+            "UploadsBucketName",
+            "TranscriptsBucketName",
+            "WorkBucketName",
+            "UploadsQueueUrl",
+            "UploadsDeadLetterQueueUrl",
+            "NotificationsTopicArn",
+            "PipelineArn",
+        }
+        assert all(output["Description"] for output in source["Outputs"].values())
