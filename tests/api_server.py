@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +38,8 @@ class Answer:
     body: bytes
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
+    drip_s: float = 0
+    """Seconds between the bytes of the body."""
     hang_up: bool = False
     """Close the connection where the answer should come."""
 
@@ -91,7 +94,13 @@ class ApiServer:
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(answer.body)
+                if not answer.drip_s:
+                    self.wfile.write(answer.body)
+                    return
+                for byte in answer.body:
+                    time.sleep(answer.drip_s)
+                    with contextlib.suppress(OSError):
+                        self.wfile.write(bytes([byte]))
 
             def log_message(self, *args: Any) -> None:
                 """Quiet."""

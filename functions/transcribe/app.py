@@ -9,10 +9,13 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities import parameters
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from dropscribe import __version__
 from dropscribe.aws import Bucket
 from dropscribe.engines import Engine
+from dropscribe.errors import Rejected
 from dropscribe.messages import TranscribeRequest
 from dropscribe.stages.transcribe import transcribe
 
@@ -31,7 +34,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     left_s = context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_WRITING_S
     deadline = time.monotonic() + left_s
     work = Bucket(os.environ["WORK_BUCKET"])
-    record = transcribe(request.job_id, request.chunk, work, lambda name: engine(name, deadline))
+    try:
+        record = transcribe(
+            request.job_id, request.chunk, work, lambda name: engine(name, deadline)
+        )
+    except Rejected as error:
+        if error.code == "unauthorized":
+            parameters.clear_caches()  # type: ignore[no-untyped-call]  # the next run reads the key that was put right
+        raise
     logger.info("transcribed", chunk=record.index, cached=record.cached)
     metrics.add_metric("CachedChunks" if record.cached else "Chunks", MetricUnit.Count, 1)
     return {"chunk": record.index}
@@ -42,7 +52,7 @@ def engine(name: str, deadline: float) -> tuple[Engine, str]:
     if name == "offline":
         from dropscribe.engines import offline
 
-        return offline.transcribe, "offline"
+        return offline.transcribe, f"offline {__version__}"
     from dropscribe.engines.openai import OpenAI
 
     base_url = os.environ["API_BASE_URL"]
@@ -52,4 +62,9 @@ def engine(name: str, deadline: float) -> tuple[Engine, str]:
 def api_key() -> str | None:
     """The secret's text; None where the deployment names no secret."""
     arn = os.environ["API_KEY_SECRET_ARN"]
-    return str(parameters.get_secret(arn, max_age=KEY_CACHED_S)) if arn else None
+    if not arn:
+        return None
+    try:
+        return str(parameters.get_secret(arn, max_age=KEY_CACHED_S))
+    except GetParameterError as error:
+        raise Rejected("unauthorized", f"the secret {arn} cannot be read: {error}") from error

@@ -1,29 +1,36 @@
 """Engine `openai`: the transcription API over HTTP, of OpenAI or of any compatible server.
 
 The only module that speaks HTTP. A request is recorded before it leaves, never sent again once it
-was answered, and sent again only where the server says that it did no work.
+was answered, sent again freely where the server says that it was not served, and once more where
+nobody can know (the API has no idempotency key).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import httpx
 
 from dropscribe.engines import Calls, Request
 from dropscribe.errors import ErrorCode, JobError, Rejected, Unavailable
 
-RETRIED: Final = frozenset({408, 409, 429, 500, 502, 503, 504})
-"""Statuses after which the same request may succeed."""
+UNSERVED: Final = frozenset({409, 429, 500, 502, 503})
+"""Statuses that say that the request was not served: it may be sent again at no cost."""
+UNCERTAIN: Final = frozenset({408, 504})
+"""Statuses of a gateway that stopped waiting: the request may have been served, and billed."""
 ATTEMPTS: Final = 3
 """In one function call; the state machine tries again after that, with longer waits."""
+UNCERTAIN_ATTEMPTS: Final = 2
+"""After so many requests that may each have been billed, somebody has to look."""
 LONGEST_WAIT_S: Final = 60.0
 """The longest time between attempts that we wait here, whatever the server asks for."""
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -36,53 +43,113 @@ class OpenAI:
     base_url: str
     """With the version: `https://api.openai.com/v1`."""
     api_key: Callable[[], str | None]
-    """Asked before each request; None where the server wants none."""
+    """Asked before a file is sent; None where the server wants none."""
     deadline: float
     """`time.monotonic()` at which the caller has to have its answer."""
     sleep: Callable[[float], None] = time.sleep
 
     def __call__(self, audio: Path, request: Request, calls: Calls) -> dict[str, Any]:
         """Transcribe or translate one file. Raises `Rejected` or `Unavailable`, see `failure`."""
-        with httpx.Client(headers=self._headers()) as client:
+        uncertain = 0
+        with httpx.Client(headers=_headers(self.api_key())) as client:
             for attempt in range(1, ATTEMPTS + 1):
-                response = self._send(client, audio, request, calls)
-                if response.status_code == 200:
-                    return _body(response)
-                wait_s = retry_wait_s(response, attempt)
+                answer = self._send(client, audio, request, calls)
+                if isinstance(answer, Received) and answer.status == 200:
+                    return _body(answer)
+                error = answer if isinstance(answer, JobError) else failure(answer)
+                uncertain += isinstance(answer, JobError) or answer.status in UNCERTAIN
+                wait_s = retry_wait_s(answer, attempt)
                 late = time.monotonic() + wait_s > self.deadline - CONNECT_TIMEOUT_S
-                error = failure(response)
+                if uncertain >= UNCERTAIN_ATTEMPTS or (uncertain and late):
+                    raise Rejected(error.code, f"{error.message}. {_MAY_BE_BILLED}")
                 if attempt == ATTEMPTS or isinstance(error, Rejected) or late:
                     raise error
                 self.sleep(wait_s)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _headers(self) -> dict[str, str]:
-        key = self.api_key()
-        return {"authorization": f"Bearer {key}"} if key else {}
-
     def _send(
         self, client: httpx.Client, audio: Path, request: Request, calls: Calls
-    ) -> httpx.Response:
-        """One request. The file is streamed from disk."""
+    ) -> Received | Unavailable:
+        """One request, the file streamed from disk: its answer, or the error of having got none.
+
+        Raises `Unavailable` where the request did not reach the server.
+        """
         path = "translations" if request.task == "translate" else "transcriptions"
-        url = f"{self.base_url.rstrip('/')}/audio/{path}"
-        timeout = httpx.Timeout(self.deadline - time.monotonic(), connect=CONNECT_TIMEOUT_S)
+        url = httpx.URL(f"{self.base_url.rstrip('/')}/audio/{path}")
+        where = f"{url.scheme}://{url.netloc.decode()}{url.path}"
+        timeout = httpx.Timeout(self._left_s(), connect=CONNECT_TIMEOUT_S)
         call = calls.sent()
         try:
             with audio.open("rb") as file:
-                response = client.post(
-                    url,
-                    data=form(request),
-                    files={"file": ("audio.flac", file, "audio/flac")},
-                    timeout=timeout,
-                )
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
+                form_file = ("audio.flac", file, "audio/flac")
+                with client.stream(
+                    "POST", url, data=form(request), files={"file": form_file}, timeout=timeout
+                ) as response:
+                    received = self._receive(response)
+        except _NOT_SENT as error:
             calls.concluded(call, "refused")
-            raise Unavailable("engine_unavailable", f"no connection to {url}: {error}") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise Unavailable(
+                "engine_unavailable", f"no connection to {where}, {reason}"
+            ) from error
         except httpx.HTTPError as error:
-            _raise_ambiguous(url, error)
-        calls.concluded(call, "answered" if response.status_code == 200 else "refused")
-        return response
+            timed_out = isinstance(error, httpx.TimeoutException)
+            code: ErrorCode = "timed_out" if timed_out else "engine_unavailable"
+            return Unavailable(code, f"{where} gave no answer ({type(error).__name__})")
+        if received.status not in UNCERTAIN:
+            calls.concluded(call, "answered" if received.status == 200 else "refused")
+        return received
+
+    def _receive(self, response: httpx.Response) -> Received:
+        """The whole answer, unless it comes so slowly that the caller's time runs out."""
+        body = bytearray()
+        for piece in response.iter_bytes():
+            body += piece
+            if time.monotonic() > self.deadline:
+                raise httpx.ReadTimeout("the answer came too slowly")
+        return Received(response.status_code, response.headers, bytes(body))
+
+    def _left_s(self) -> float:
+        return max(self.deadline - time.monotonic(), 1.0)
+
+
+@dataclass(frozen=True)
+class Received:
+    """An answer, read to its end."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+
+_NOT_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+)
+_MAY_BE_BILLED: Final = (
+    "Each of these requests may have been billed, so it is not sent again by itself: "
+    "redrive the job when the API answers"
+)
+
+
+def _headers(api_key: str | None) -> dict[str, str]:
+    """Raises `Rejected` for a text that cannot be a key, without showing it."""
+    if api_key is None:
+        return {}
+    key = api_key.strip()
+    if not re.fullmatch(r"[!-z|~]+", key):
+        raise Rejected(
+            "unauthorized",
+            "the secret's text is no API key: store the key alone, as plain text, "
+            "not as key and value",
+        )
+    return {"authorization": f"Bearer {key}"}
 
 
 def form(request: Request) -> dict[str, str | list[str]]:
@@ -106,10 +173,10 @@ def form(request: Request) -> dict[str, str | list[str]]:
 _TRANSLATION_FIELDS: Final = ("model", "prompt", "response_format", "temperature")
 
 
-def retry_wait_s(response: httpx.Response, attempt: int) -> float:
+def retry_wait_s(answer: Received | JobError, attempt: int) -> float:
     """Seconds to wait before the next attempt: as the server says, else 0.5 s doubled, jittered."""
-    told = _told_wait_s(response.headers)
-    if told is not None:
+    told = None if isinstance(answer, JobError) else _told_wait_s(answer.headers)
+    if told is not None and math.isfinite(told):
         return min(max(told, 0.0), LONGEST_WAIT_S)
     backoff_s: float = min(0.5 * 2 ** (attempt - 1), 8.0)
     return backoff_s * random.uniform(0.75, 1.0)
@@ -131,10 +198,10 @@ def _told_wait_s(headers: httpx.Headers) -> float | None:
         return None
 
 
-def failure(response: httpx.Response) -> JobError:
+def failure(answer: Received) -> JobError:
     """The error that an answer other than 200 stands for."""
-    error = _error_of(response)
-    status, code, param = response.status_code, error.get("code"), error.get("param")
+    error = _error_of(answer)
+    status, code, param = answer.status, error.get("code"), error.get("param")
     said = f"the API answered {status}: {error.get('message') or 'no message'}"
     if status in (401, 403):
         return Rejected(
@@ -147,38 +214,33 @@ def failure(response: httpx.Response) -> JobError:
         return Rejected("too_long", said)
     if status == 429:
         return Unavailable("rate_limited", said)
-    if status in RETRIED or status >= 500:
-        return Unavailable("engine_unavailable", said)
+    if status in UNSERVED | UNCERTAIN or status >= 500:
+        stay_away = answer.headers.get("x-should-retry") == "false"
+        return (Rejected if stay_away else Unavailable)("engine_unavailable", said)
     about_file = param == "file" or code in ("audio_too_short", "invalid_file_format")
     rejected: ErrorCode = "not_media" if about_file else "unsupported_by_model"
     return Rejected(rejected, said)
 
 
-def _error_of(response: httpx.Response) -> dict[str, Any]:
+def _error_of(answer: Received) -> dict[str, Any]:
     """The error object of a body; some answers are no JSON at all (a proxy's page)."""
     try:
-        error = json.loads(response.text)["error"]
+        error = json.loads(answer.text)["error"]
     except (ValueError, KeyError, TypeError):
-        return {"message": f"(not the API's JSON) {' '.join(response.text.split())[:200]}"}
+        return {"message": f"(not the API's JSON) {' '.join(answer.text.split())[:200]}"}
     return error if isinstance(error, dict) else {"message": str(error)}
 
 
-def _body(response: httpx.Response) -> dict[str, Any]:
+def _body(answer: Received) -> dict[str, Any]:
     """The answer's object. One that cannot be read is not asked for again: it was paid."""
     try:
-        body = response.json()
+        body = json.loads(answer.body)
     except ValueError:
         body = None
     if not isinstance(body, dict) or not isinstance(body.get("text"), str):
-        start = " ".join(response.text.split())[:200]
-        raise Rejected("engine_failed", f"the API's answer has no transcript: {start!r}")
+        kind = answer.headers.get("content-type", "no type")
+        raise Rejected(
+            "engine_failed",
+            f"the API answered 200 with {len(answer.body)} bytes of {kind} that hold no transcript",
+        )
     return body
-
-
-def _raise_ambiguous(url: str, error: httpx.HTTPError) -> NoReturn:
-    """The request left and no answer came: it may have been billed."""
-    code: ErrorCode = (
-        "timed_out" if isinstance(error, httpx.TimeoutException) else "engine_unavailable"
-    )
-    reason = str(error) or type(error).__name__
-    raise Unavailable(code, f"{url} did not answer: {reason}. The request may be billed") from error
