@@ -85,6 +85,7 @@ class TestMetadata:
                         "formats": "srt, vtt",
                         "timestamp-granularities": '["word"]',
                         "labels": '{"case": "4711"}',
+                        "prompt": "[Host] Welcome",
                         "chunking_strategy": "auto",
                         "subtitles": '{"max_lines": 1}',
                     }
@@ -96,7 +97,13 @@ class TestMetadata:
         assert resolved.timestamp_granularities == ["word"]
         assert resolved.labels == {"case": "4711"}
         assert resolved.chunking_strategy == "auto"
+        assert resolved.prompt == "[Host] Welcome"
         assert resolved.subtitles.max_lines == 1
+
+    def test_encoded_words_are_decoded(self) -> None:
+        """S3 hands metadata that is not ASCII back like this."""
+        layer = metadata_layer({"prompt": "=?UTF-8?Q?Gr=C3=BC=C3=9Fe?="})
+        assert layer.values == {"prompt": "Grüße"}
 
     def test_what_upload_tools_write_of_themselves_is_ignored(self) -> None:
         layer = metadata_layer({"mtime": "1700000000.5", "s3cmd-attrs": "uid:0", "language": "en"})
@@ -116,6 +123,10 @@ class TestBadInput:
         [
             ({"temperature": "warm"}, "option `temperature` in f.json: Input should be a valid"),
             ({"temperature": 2}, "option `temperature` in f.json: Input should be less than"),
+            ({"temperature": True}, "option `temperature` in f.json: Value error, Input should be"),
+            ({"labels": {"a": "b" * 257}}, "option `labels.a` in f.json: String should have at m"),
+            ({"labels": {str(n): "" for n in range(51)}}, "option `labels` in f.json: Dictionary"),
+            ({"tenant": "a\u0000b"}, "option `tenant` in f.json: String should match pattern"),
             ({"formats": ["docx"]}, "option `formats.0` in f.json: Input should be 'json', 'text'"),
             ({"formats": []}, "option `formats` in f.json: List should have at least 1 item"),
             ({"engine": "siri"}, "option `engine` in f.json: Input should be 'openai', 'whisper'"),
@@ -141,11 +152,18 @@ class TestBadInput:
 
     @pytest.mark.parametrize(
         "content",
-        [b"", b"{", b"language: en", b"\xff\xfe", b"[" * 100_000, b"[1]", b'"x"', b"null"],
+        [
+            *(b"", b"{", b"language: en", b"\xff\xfe", b"[" * 100_000, b"[1]", b'"x"', b"null"),
+            *(rb'{"\ud800": 1}', rb'{"labels": {"a": "\udfff"}}'),
+        ],
     )
     def test_an_option_file_that_is_no_json_object(self, content: bytes) -> None:
         with pytest.raises(Rejected, match=r"invalid_options: x/_dropscribe\.json"):
             file_layer("x/_dropscribe.json", content)
+
+    def test_an_option_file_that_is_too_large(self) -> None:
+        with pytest.raises(Rejected, match=r"invalid_options: f is larger than 16 MiB"):
+            file_layer("f", b" " * (16 << 20) + b"{}")
 
     def test_a_byte_order_mark_does_no_harm(self) -> None:
         assert file_layer("f", b'\xef\xbb\xbf{"language": "en"}').values == {"language": "en"}

@@ -112,6 +112,7 @@ class TestBadInput:
             ({"temperature": "hot"}, "option `temperature` in the upload's metadata: Input should"),
             ({"language": "en", "languages": "de,fr"}, "exclude each other"),
             ({"labels": "{"}, "is not JSON"),
+            ({"labels": json.dumps({"a": "b" * 300})}, "at most 256 characters"),
         ],
     )
     def test_options(self, route: Route, options: dict[str, str], part: str) -> None:
@@ -126,6 +127,17 @@ class TestBadInput:
         failure = self.failed(route, key, SPEECH)
         assert (failure["code"], failure["stage"]) == ("invalid_options", "normalize")
         assert failure["message"].startswith(f"{folder} is not JSON")
+
+    def test_labels_that_no_notification_could_carry(self, route: Route) -> None:
+        labels = {str(n): "x" * 8000 for n in range(50)}
+        body = json.dumps({"labels": labels}).encode()
+        route.s3.put_object(Bucket=route.uploads, Key="large/_dropscribe.json", Body=body)
+        assert self.failed(route, "large/x.wav", SPEECH)["code"] == "invalid_options"
+
+    def test_half_a_character(self, route: Route) -> None:
+        body = rb'{"\ud800": 1}'
+        route.s3.put_object(Bucket=route.uploads, Key="half/_dropscribe.json", Body=body)
+        assert self.failed(route, "half/x.wav", SPEECH)["code"] == "invalid_options"
 
     def test_what_no_model_can_do(self, route: Route) -> None:
         failure = self.failed(route, "bad/impossible.wav", SPEECH, formats="diarized_json")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from email.header import decode_header, make_header
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dropscribe.errors import Rejected
 
@@ -20,16 +21,35 @@ FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 Granularity = Literal["word", "segment"]
 Engine = Literal["openai", "whisper", "offline"]
 
+LARGEST_OPTION_FILE_BYTES: Final = 16 << 20
+"""Room for four speaker references as data URLs."""
 FOLDER_FILE: Final = "_dropscribe.json"
 SIDECAR_SUFFIX: Final = ".dropscribe.json"
 
 METADATA_OF_UPLOAD_TOOLS: Final = (
     *("mtime", "atime", "ctime", "btime", "uid", "gid", "mode", "md5chksum"),  # rclone, s3fs
-    *("s3cmd-attrs", "cb-modifiedtime", "sha256", "s3b-last-modified"),  # s3cmd, CloudBerry
+    *(
+        "s3cmd-attrs",
+        "mc-attrs",
+        "cb-modifiedtime",
+        "sha256",
+        "s3b-last-modified",
+    ),  # s3cmd, CloudBerry
     *("file-owner", "file-permissions", "file-group", "file-acl"),  # AWS DataSync, File Gateway
     *("file-atime", "file-mtime", "user-agent", "user-agent-id"),
 )
 """Object metadata that common upload tools write of themselves: not options, ignored."""
+
+
+Label = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""Short text without control characters: SNS takes no others."""
+
+
+def _no_bool(value: object) -> object:
+    """Python takes `true` for the number 1; the writer of an option did not mean it."""
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number")  # noqa: TRY004 - pydantic reads ValueError
+    return value
 
 
 class VadConfig(BaseModel):
@@ -71,7 +91,7 @@ class JobOptions(BaseModel):
     """Languages that may be spoken (`gpt-transcribe`)."""
     prompt: str | None = None
     keywords: list[str] | None = None
-    temperature: Annotated[float, Field(ge=0, le=1)] | None = None
+    temperature: Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)] | None = None
     chunking_strategy: Literal["auto"] | VadConfig | None = None
     include: list[Literal["logprobs"]] | None = None
     timestamp_granularities: list[Granularity] | None = None
@@ -87,9 +107,9 @@ class JobOptions(BaseModel):
     channels: Literal["mix", "split"] = "mix"
     """`split`: one speaker a channel, for stereo calls."""
     subtitles: SubtitleOptions = SubtitleOptions()
-    labels: dict[str, str] = {}
-    """Handed through to the notification."""
-    tenant: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    labels: Annotated[dict[Label, Label], Field(max_length=50)] = {}
+    """Handed through to the notification, whose size is limited."""
+    tenant: Annotated[Label, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -143,19 +163,24 @@ def parameters_layer(engine: str, model: str, formats: str) -> Layer:
 
 def file_layer(key: str, content: bytes) -> Layer:
     """An option file: one JSON object."""
+    if len(content) > LARGEST_OPTION_FILE_BYTES:
+        raise _invalid(f"{key} is larger than {LARGEST_OPTION_FILE_BYTES >> 20} MiB")
     try:
         values = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise _invalid(f"{key} is not JSON ({error}): write one JSON object into it") from error
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not _is_text(values):
         raise _invalid(f'{key} must hold one JSON object, like {{"language": "en"}}')
     return Layer(source=key, values={_canonical(name): value for name, value in values.items()})
 
 
 def metadata_layer(metadata: Mapping[str, str]) -> Layer:
-    """The upload's `x-amz-meta-*`, names without that prefix; `-` and `_` are the same."""
+    """The upload's `x-amz-meta-*`, names without that prefix; `-` and `_` are the same.
+
+    S3 hands values that are not ASCII back as RFC 2047 encoded words.
+    """
     values = {
-        _canonical(name): _from_text(_canonical(name), text)
+        _canonical(name): _from_text(_canonical(name), str(make_header(decode_header(text))))
         for name, text in metadata.items()
         if name.lower() not in METADATA_OF_UPLOAD_TOOLS
     }
@@ -212,9 +237,18 @@ def _canonical(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
+def _is_text(values: dict[str, Any]) -> bool:
+    """JSON can spell half of a character (a lone surrogate), which nothing can write again."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _from_text(name: str, text: str) -> Any:
     """Metadata is text: lists and objects as JSON, lists of strings also comma-separated."""
-    if text.lstrip().startswith(("[", "{")):
+    if name not in _SCALAR_OPTIONS and text.lstrip().startswith(("[", "{")):
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -227,8 +261,13 @@ def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-_LIST_OPTIONS: Final = frozenset(
-    name
-    for name, schema in JobOptions.model_json_schema()["properties"].items()
-    if "array" in [option.get("type") for option in schema.get("anyOf", [schema])]
+def _kinds(schema: dict[str, Any]) -> set[str]:
+    """JSON types that an option can have; an object with a schema of its own counts as one."""
+    return {str(option.get("type", "object")) for option in schema.get("anyOf", [schema])}
+
+
+_PROPERTIES: Final = JobOptions.model_json_schema()["properties"]
+_LIST_OPTIONS: Final = frozenset(n for n, s in _PROPERTIES.items() if "array" in _kinds(s))
+_SCALAR_OPTIONS: Final = frozenset(
+    n for n, s in _PROPERTIES.items() if not {"array", "object"} & _kinds(s)
 )
