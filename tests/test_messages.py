@@ -18,6 +18,7 @@ from dropscribe.messages import (
     NormalizeRequest,
     NormalizeResult,
     NotifyRequest,
+    SetupNotification,
     TranscribeRequest,
     UploadNotification,
 )
@@ -36,7 +37,7 @@ def event(name: str) -> Any:
     ("name", "model"),
     [
         ("01-s3-upload-notification.json", UploadNotification),
-        ("02-s3-test-event.json", UploadNotification),
+        ("02-s3-test-event.json", SetupNotification),
         ("04-execution-input.json", ExecutionInput),
         ("05-normalize-request.json", NormalizeRequest),
         ("06-normalize-result.json", NormalizeResult),
@@ -98,7 +99,18 @@ class TestUploads:
         sample["Records"][0]["s3"]["object"] |= {"key": key, "size": 0}
         assert list(uploads(json.dumps(sample))) == []
 
-    @pytest.mark.parametrize("body", ["", "not json", "[]", '{"Records": [{"s3": {}}]}'])
+    def test_an_object_with_content_is_no_folder(self) -> None:
+        sample = event("01-s3-upload-notification.json")
+        sample["Records"][0]["s3"]["object"] |= {"key": "strange/", "size": 5}
+        assert next(uploads(json.dumps(sample))).key == "strange/"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            *("", "not json", "[]", "{}", '{"Event": "s3:Other"}', '{"Records": [{"s3": {}}]}'),
+            '{"Type": "Notification", "Message": "{}"}',
+        ],
+    )
     def test_a_message_that_is_none_raises(self, body: str) -> None:
         """It returns to the queue and ends in the dead-letter queue, where somebody sees it."""
         with pytest.raises(ValueError, match="UploadNotification"):
@@ -119,6 +131,9 @@ class TestFailures:
         ("error", "cause", "code", "message"),
         [
             ("Unavailable", "rate_limited: slow down", "rate_limited", "slow down"),
+            ("Rejected", "unauthorized: wrong key", "unauthorized", "wrong key"),
+            ("Rejected", "quota_exceeded: pay", "quota_exceeded", "pay"),
+            ("Lambda.Unknown", "The function's Task timed out after 3 s", "timed_out", None),
             ("Sandbox.Timedout", '{"errorMessage": "Task timed out"}', "timed_out", None),
             ("States.Timeout", "", "timed_out", "transcribe did not finish in its time."),
             ("TIMED_OUT", "", "timed_out", None),

@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.batch import (
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from dropscribe.job import job_id_of
+from dropscribe.job import Source, job_id_of
 from dropscribe.stages.ingest import start, uploads
 
 logger = Logger()
@@ -30,9 +30,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
 
 
 def record_handler(record: SQSRecord) -> None:
-    for source in uploads(record.body):
-        job = job_id_of(source)
-        started = start(source, os.environ["STATE_MACHINE_ARN"])
-        logger.set_correlation_id(job)
-        logger.info("job started" if started else "job exists already", key=source.key)
-        metrics.add_metric("JobsStarted" if started else "DuplicateEvents", MetricUnit.Count, 1)
+    try:
+        for source in uploads(record.body):
+            ingest(source)
+    except Exception:
+        # Who is paged by the dead-letter queue's alarm looks for the reason here.
+        logger.exception("message refused", message_id=record.message_id)
+        raise
+
+
+def ingest(source: Source) -> None:
+    logger.set_correlation_id(job_id_of(source))
+    started = start(source, os.environ["STATE_MACHINE_ARN"])
+    logger.info("job started" if started else "job has ended already", key=source.key)
+    metrics.add_metric("JobsStarted" if started else "DuplicateEvents", MetricUnit.Count, 1)

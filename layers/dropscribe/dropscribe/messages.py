@@ -24,7 +24,7 @@ class _BucketRef(_Message):
 class _ObjectRef(_Message):
     key: str
     """URL-encoded, `+` for a space: decoded in `UploadRecord.source`, nowhere else."""
-    size: int = 0
+    size: int
     etag: str = Field("", alias="eTag")
     version_id: str | None = Field(None, alias="versionId")
     sequencer: str | None = None
@@ -36,7 +36,6 @@ class _S3(_Message):
 
 
 class UploadRecord(_Message):
-    event_name: str = Field(alias="eventName")
     event_time: str = Field(alias="eventTime")
     s3: _S3
 
@@ -55,11 +54,15 @@ class UploadRecord(_Message):
 
 
 class UploadNotification(_Message):
-    """The body of a queue message: S3's event notification, or its test when it is set up."""
+    """The body of a queue message: S3's event notification."""
 
-    records: list[UploadRecord] = Field([], alias="Records")
-    event: str | None = Field(None, alias="Event")
-    """`s3:TestEvent`."""
+    records: list[UploadRecord] = Field(alias="Records")
+
+
+class SetupNotification(_Message):
+    """What S3 sends once, when the notification is set up."""
+
+    event: Literal["s3:TestEvent"] = Field(alias="Event")
 
 
 class ExecutionInput(_Message):

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
+
+from pydantic import TypeAdapter
 
 from dropscribe import aws
 from dropscribe.job import Source, job_id_of
-from dropscribe.messages import ExecutionInput, UploadNotification
+from dropscribe.messages import ExecutionInput, SetupNotification, UploadNotification
 from dropscribe.options import is_option_file
+
+_MESSAGES: Final = TypeAdapter[UploadNotification | SetupNotification](
+    UploadNotification | SetupNotification
+)
 
 
 def uploads(body: str) -> Iterator[Source]:
-    """The recordings that a queue message tells of: no option files, no "folders", no S3 test."""
-    for record in UploadNotification.model_validate_json(body).records:
+    """The recordings that a queue message tells of: no option files, no "folders", no S3 test.
+
+    Raises `ValueError` for any other message, so that it ends in the dead-letter queue.
+    """
+    message = _MESSAGES.validate_json(body)
+    for record in message.records if isinstance(message, UploadNotification) else []:
         source = record.source
-        if not is_option_file(source.key) and not source.key.endswith("/"):
+        is_folder = source.key.endswith("/") and source.size == 0
+        if not is_folder and not is_option_file(source.key):
             yield source
 
 
