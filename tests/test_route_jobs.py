@@ -6,7 +6,11 @@ import json
 import time
 from typing import Any
 
-from dropscribe.job import job_id
+import pytest
+
+from dropscribe import aws
+from dropscribe.job import Source, job_id
+from dropscribe.publish import Document, publish_all
 from tests.api_server import Answer, ApiServer, error
 from tests.conftest import DATA
 from tests.route import Route
@@ -103,11 +107,40 @@ class TestDuplicates:
 
     def test_the_same_recording_again_pays_nothing(self, route: Route, api: ApiServer) -> None:
         route.run("dup/again-1.wav", SPEECH, engine="openai", prompt="again")
-        route.run("dup/again-2.wav", SPEECH, engine="openai", prompt="again", formats="json")
+        news = route.run("dup/again-2.wav", SPEECH, engine="openai", prompt="again", formats="json")
         assert len(api.requests) == 1
         done = receipt(route, "dup/again-2.wav")
         assert (done["calls"]["made"], done["calls"]["cached"]) == (0, 1)
-        assert done["estimated_cost"]["usd"] == 0
+        assert (done["estimated_cost"]["usd"], done["usage"]) == (0, None)
+        assert news["data"]["usage"] == {}
+
+    def test_an_older_job_that_is_overtaken_while_it_writes_leaves_nothing(
+        self, route: Route, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in route.cloud.environment.items():
+            monkeypatch.setenv(name, value)
+        aws.forget_clients()
+        older, newer = (
+            Source(
+                bucket=route.uploads, key="overtaken", etag="e", size=1, sequencer=order,
+                uploaded_at="",
+            )
+            for order in ("01", "02")
+        )  # fmt: skip
+
+        class Overtaken(aws.Bucket):
+            """The newer job comes between the older one's first and second file."""
+
+            def write_if(self, key: str, *args: Any, **options: Any) -> bool:
+                if key.endswith(".txt"):
+                    documents = [Document(s, b"new", "x") for s in (".json", ".receipt.json")]
+                    assert publish_all(aws.Bucket(self.name), newer, "new", documents)
+                return super().write_if(key, *args, **options)
+
+        documents = [Document(s, b"old", "x") for s in (".srt", ".txt", ".receipt.json")]
+        assert not publish_all(Overtaken(route.transcripts), older, "old", documents)
+        assert route.files("overtaken") == {".json": "new", ".receipt.json": "new"}
+        aws.forget_clients()
 
 
 class TestRedrive:
@@ -134,6 +167,20 @@ class TestRedrive:
         done = receipt(route, key)
         assert (done["calls"]["answered"], done["calls"]["refused"]) == (1, refused)
         assert done["estimated_cost"]["usd"] == 0.0002
+
+        # The event of the first failure arrives once more, late: it is old news.
+        detail = {
+            **{"executionArn": route.execution_arn(job), "name": job, "status": "FAILED"},
+            "input": route.describe(job)["input"],
+        }
+        functions = route.cloud.client("lambda")
+        name = next(
+            f["FunctionName"]
+            for f in functions.list_functions()["Functions"]
+            if "FailFunction" in f["FunctionName"]
+        )
+        functions.invoke(FunctionName=name, Payload=json.dumps({"detail": detail}))
+        assert ".error.json" not in route.files(key)
 
     def test_a_lost_answer_is_counted_and_tried_again(self, route: Route, api: ApiServer) -> None:
         key = "redrive/lost.wav"

@@ -8,7 +8,6 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from dropscribe.api import Usage
 from dropscribe.options import Format, JobOptions
 
 JOB_ID_DIGITS: Final = 32
@@ -143,18 +142,17 @@ class Call(BaseModel):
 
 
 class Totals(BaseModel):
-    """API calls of a job and what they were billed for."""
+    """API calls of a job, counted from what was noted before and after each."""
 
     model_config = ConfigDict(frozen=True)
 
-    made: int = 0
-    answered: int = 0
-    refused: int = 0
-    ambiguous: int = 0
+    made: int
+    answered: int
+    refused: int
+    ambiguous: int
     """Sent, and no answer is known: may have been billed."""
-    cached: int = 0
-    """Chunks whose result was there already."""
-    usage: list[Usage] = []
+    cached: int
+    """Chunks whose result was there before this job asked for it."""
 
 
 def manifest_key(job: str) -> str:
@@ -176,6 +174,11 @@ def chunk_record_key(job: str, index: int) -> str:
 
 def calls_prefix(job: str) -> str:
     return f"jobs/{job}/calls/"
+
+
+def late_output_key(job: str, suffix: str) -> str:
+    """Of a file whose place beside the upload's name a newer upload's has taken."""
+    return f"jobs/{job}/outputs/transcript{suffix}"
 
 
 def transcript_key(job: str) -> str:

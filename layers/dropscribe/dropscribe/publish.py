@@ -6,6 +6,7 @@ under the condition that it is still the one we looked at.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from dropscribe.aws import Bucket, Stored
@@ -20,24 +21,49 @@ TRIES: Final = 10
 """Of replacing a file while others replace it."""
 
 
+@dataclass(frozen=True)
+class Document:
+    """One file to write."""
+
+    suffix: str
+    """After the upload's key."""
+    content: bytes
+    content_type: str
+
+
 def superseded(bucket: Bucket, source: Source) -> bool:
     """Whether a newer version of the upload has its result there already."""
     heads = [bucket.head(source.key + suffix) for suffix in (RECEIPT_SUFFIX, ERROR_SUFFIX)]
     return any(is_newer(_order(head), source.order) for head in heads if head)
 
 
-def publish(
-    bucket: Bucket, source: Source, job: str, suffix: str, content: bytes, content_type: str
-) -> bool:
+def publish_all(bucket: Bucket, source: Source, job: str, documents: list[Document]) -> bool:
+    """Write `<key><suffix>` of each; False, and none of them left, where a newer upload's are."""
+    if superseded(bucket, source):
+        return False
+    if all(publish(bucket, source, job, document) for document in documents):
+        return True
+    for document in documents:
+        key = source.key + document.suffix
+        found = bucket.head(key)
+        if found and found.metadata.get(JOB) == job:
+            bucket.delete_if(key, found)
+    return False
+
+
+def publish(bucket: Bucket, source: Source, job: str, document: Document) -> bool:
     """Write `<key><suffix>`, unless a newer upload's is there: then False."""
-    key = source.key + suffix
-    metadata = {ORDER: source.order, JOB: job}
+    key = source.key + document.suffix
     for _ in range(TRIES):
         current = bucket.head(key)
         if current and is_newer(_order(current), source.order):
             return False
         if bucket.write_if(
-            key, content, replacing=current, content_type=content_type, metadata=metadata
+            key,
+            document.content,
+            replacing=current,
+            content_type=document.content_type,
+            metadata={ORDER: source.order, JOB: job},
         ):
             return True
     raise Unavailable("internal", f"{bucket.uri(key)} is being replaced by others: try again")

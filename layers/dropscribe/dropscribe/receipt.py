@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from dropscribe import models
-from dropscribe.api import DurationUsage, Usage
+from dropscribe import __version__, models
+from dropscribe.api import Usage
 from dropscribe.job import Manifest, Totals
-from dropscribe.transcript import Transcript
+from dropscribe.options import JobOptions
 
 
 class ReceiptSource(BaseModel):
@@ -26,13 +27,23 @@ class ReceiptSource(BaseModel):
 
 
 class Cost(BaseModel):
-    """An estimate from the list price; None where a price is not known."""
+    """An estimate from the list price of the model of this name; None where none is known to us."""
 
     model_config = ConfigDict(frozen=True)
 
     usd: float | None
     usd_per_minute: float | None
     billed_seconds: float
+    """Of answered calls, as the API says; the chunk's length where it bills tokens."""
+
+
+@dataclass(frozen=True)
+class Billing:
+    """A job's own calls and what they were billed for."""
+
+    calls: Totals
+    usage: Usage | None
+    seconds: float
 
 
 class OutputFile(BaseModel):
@@ -62,55 +73,55 @@ class Receipt(BaseModel):
     chunks: int
     calls: Totals
     usage: Usage | None
-    """As the API billed it, summed over chunks."""
+    """Of this job's own calls, as the API billed them; None where nothing was billed."""
     estimated_cost: Cost
     timings_ms: dict[str, int]
     warnings: list[str]
     outputs: list[OutputFile]
 
 
-def cost(manifest: Manifest, totals: Totals) -> Cost:
-    """What this job's own answered calls cost. Cached chunks cost nothing again.
+def cost(model: str, billed_seconds: float) -> Cost:
+    """What a job's own answered calls cost at the list price; cached chunks cost nothing again."""
+    per_minute = models.price(model)
+    usd = None if per_minute is None else round(billed_seconds / 60 * per_minute, 6)
+    return Cost(usd=usd, usd_per_minute=per_minute, billed_seconds=billed_seconds)
 
-    Seconds billed as the API says; a model that bills tokens is estimated from the audio's length.
-    """
-    per_minute = models.price(manifest.model)
-    seconds = sum(u.seconds for u in totals.usage if isinstance(u, DurationUsage))
-    by_tokens = [usage for usage in totals.usage if not isinstance(usage, DurationUsage)]
-    if by_tokens or (totals.answered and not totals.usage):
-        seconds = manifest.audio_ms / 1000
-    usd = None if per_minute is None else round(seconds / 60 * per_minute, 6)
-    return Cost(usd=usd, usd_per_minute=per_minute, billed_seconds=seconds)
+
+def _shown(options: JobOptions) -> dict[str, Any]:
+    """The options that are set; of voices, which are megabytes of somebody's speech, the number."""
+    shown = options.model_dump(mode="json", exclude_none=True)
+    if voices := shown.get("known_speaker_references"):
+        shown["known_speaker_references"] = f"{len(voices)} voices"
+    return shown
 
 
 def receipt(
     manifest: Manifest,
-    transcript: Transcript,
-    totals: Totals,
+    billing: Billing,
     outputs: list[OutputFile],
     *,
+    language: str | None,
     timings_ms: dict[str, int],
     warnings: list[str],
-    version: str,
 ) -> Receipt:
     source = manifest.source
     return Receipt(
         job_id=manifest.job_id,
-        dropscribe=version,
+        dropscribe=__version__,
         source=ReceiptSource(
             **source.model_dump(include=set(ReceiptSource.model_fields)),
             sha256=manifest.source_sha256,
         ),
-        options=manifest.options.model_dump(mode="json", exclude_none=True),
+        options=_shown(manifest.options),
         option_sources=manifest.option_sources,
         engine=manifest.engine,
         model=manifest.model,
-        language=transcript.language,
+        language=language,
         audio_seconds=manifest.audio_ms / 1000,
         chunks=len(manifest.chunks),
-        calls=totals,
-        usage=transcript.usage,
-        estimated_cost=cost(manifest, totals),
+        calls=billing.calls,
+        usage=billing.usage,
+        estimated_cost=cost(manifest.model, billing.seconds),
         timings_ms=timings_ms,
         warnings=warnings,
         outputs=outputs,
