@@ -23,6 +23,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     failed = ExecutionFailed.model_validate(event)
     work, transcripts = Bucket(os.environ["WORK_BUCKET"]), Bucket(os.environ["TRANSCRIPTS_BUCKET"])
     failure = fail(failed, transcripts, work, os.environ["NOTIFICATIONS_TOPIC_ARN"])
+    if failure is None:
+        logger.info("the job has been redriven since")
+        return {}
     logger.error("job failed", failure=failure.model_dump())
     metrics.add_metric("JobsFailed", MetricUnit.Count, 1)
     return failure.model_dump()

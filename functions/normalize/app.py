@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropscribe.messages import NormalizeRequest, NormalizeResult
-from dropscribe.stages.normalize import Settings, normalize
+from dropscribe.stages.normalize import FOLDER_PREFIX, Settings, normalize
 
 logger = Logger()
 metrics = Metrics()
+
+LEFT_FOR_STORING_S: Final = 60
+"""Kept back from the function's time: to store the chunks of what was decoded."""
 
 
 @metrics.log_metrics
@@ -21,7 +28,10 @@ metrics = Metrics()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     request = NormalizeRequest.model_validate(event)
     settings = Settings.model_validate(dict(os.environ))
-    manifest = normalize(request.job_id, request.source, settings)
+    clear_leftovers()
+    left_s = context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_STORING_S
+    deadline = time.monotonic() + left_s
+    manifest = normalize(request.job_id, request.source, settings, deadline)
     logger.info("normalized", audio_ms=manifest.audio_ms, warnings=manifest.warnings)
     metrics.add_metric("AudioSeconds", MetricUnit.Seconds, manifest.audio_ms / 1000)
     return NormalizeResult(
@@ -29,3 +39,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         chunks=[chunk.index for chunk in manifest.chunks],
         max_concurrency=settings.MAX_CONCURRENCY,
     ).model_dump()
+
+
+def clear_leftovers() -> None:
+    """A run that was killed at its timeout leaves its files on this environment's disk."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -86,14 +86,12 @@ class Bucket:
     def uri(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
 
-    def read(self, key: str) -> bytes | None:
-        """An object's content, None where there is none."""
-        try:
-            content: bytes = client("s3").get_object(Bucket=self.name, Key=key)["Body"].read()
-        except ClientError as error:
-            if error_code(error) in _MISSING:
-                return None
-            raise
+    def read(self, key: str, largest: int | None = None) -> bytes | None:
+        """An object's content, None where there is none; at most `largest` bytes and one more."""
+        found = self._get(key)
+        if found is None:
+            return None
+        content: bytes = found["Body"].read(None if largest is None else largest + 1)
         return content
 
     def head(self, key: str, version_id: str | None = None) -> Stored | None:
@@ -185,23 +183,37 @@ class Bucket:
                 events.unregister(answer, note)
         return versions[-1] if versions else None
 
-    def download(
-        self, key: str, path: Path, version_id: str | None = None
-    ) -> tuple[str, dict[str, str]]:
-        """Get an object into a file: SHA-256 and metadata. Memory does not grow with its size."""
-        version = {"VersionId": version_id} if version_id else {}
+    def download(self, key: str, path: Path, version_id: str | None = None) -> str | None:
+        """Get an object into a file: its SHA-256, None where there is none.
+
+        Memory does not grow with its size. Raises `Rejected` where the object can't be read.
+        """
+        found = self._get(key, version_id)
+        if found is None:
+            return None
         digest = hashlib.sha256()
-        try:
-            found = client("s3").get_object(Bucket=self.name, Key=key, **version)
-        except ClientError as error:
-            if error_code(error) in _MISSING:
-                raise _gone(self.uri(key)) from error
-            raise
         with path.open("wb") as file:
             for piece in found["Body"].iter_chunks(_PIECE_BYTES):
                 digest.update(piece)
                 file.write(piece)
-        return digest.hexdigest(), found["Metadata"]
+        return digest.hexdigest()
+
+    def _get(self, key: str, version_id: str | None = None) -> Any:
+        """S3's answer, None where there is no object."""
+        version = {"VersionId": version_id} if version_id else {}
+        try:
+            return client("s3").get_object(Bucket=self.name, Key=key, **version)
+        except ClientError as error:
+            if error_code(error) in _MISSING:
+                return None
+            if error_code(error) == "InvalidObjectState":
+                raise Rejected("not_media", f"{self.uri(key)} is archived: restore it") from error
+            if error_code(error) == "AccessDenied":
+                raise Rejected(
+                    "unauthorized",
+                    f"{self.uri(key)} may not be read: is it encrypted with a key of its own?",
+                ) from error
+            raise
 
     def keys(self, prefix: str) -> Iterator[str]:
         pages = (
@@ -211,12 +223,11 @@ class Bucket:
             yield from (item["Key"] for item in page.get("Contents", []))
 
 
-def _gone(uri: str) -> Rejected:
-    return Rejected("not_media", f"{uri} was deleted before it could be read: upload it again")
-
-
 def start_execution(state_machine_arn: str, name: str, data: dict[str, Any]) -> bool:
-    """Start an execution. False where one of this name was started before."""
+    """Start an execution. False where one of this name has ended.
+
+    AWS lets a repeat of a running one pass as if it had started it.
+    """
     try:
         client("stepfunctions").start_execution(
             stateMachineArn=state_machine_arn, name=name, input=json.dumps(data)

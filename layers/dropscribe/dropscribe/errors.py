@@ -31,7 +31,12 @@ ErrorCode = Literal[
     "internal",
 ]
 ERROR_CODES: Final[frozenset[str]] = frozenset(get_args(ErrorCode))
+MENDED_OUTSIDE: Final = frozenset(
+    {"unauthorized", "quota_exceeded", "engine_unavailable", "timed_out"}
+)
+"""Codes of rejections whose cause somebody can mend, after which the same job may succeed."""
 
+_TIMEOUTS: Final = frozenset({"States.Timeout", "Sandbox.Timedout", "TIMED_OUT"})
 LONGEST_MESSAGE: Final = 1000
 """Characters of a message kept in an error object or a notification."""
 
@@ -61,7 +66,7 @@ class Failure(BaseModel):
     code: ErrorCode
     message: str
     stage: str
-    """`ingest`, `normalize`, `transcribe`, `format` or `notify`."""
+    """`normalize`, `transcribe`, `format` or `notify`."""
     retryable: bool
     """Whether running the same job again (`dropscribe redrive`) may succeed."""
 
@@ -71,9 +76,9 @@ def read_failure(error: str, cause: str, stage: str) -> Failure:
     message = _message_of(cause)
     code, separator, sentence = message.partition(": ")
     if separator and code in ERROR_CODES:
-        retryable = error != Rejected.__name__
+        retryable = error != Rejected.__name__ or code in MENDED_OUTSIDE
         return Failure(code=code, message=_cut(sentence), stage=stage, retryable=retryable)  # type: ignore[arg-type]
-    if error in ("States.Timeout", "Sandbox.Timedout", "TIMED_OUT"):
+    if error in _TIMEOUTS or "Task timed out" in message:
         message = f"{stage} did not finish in its time. {message}".strip()
         return Failure(code="timed_out", message=_cut(message), stage=stage, retryable=True)
     if error == "ABORTED":

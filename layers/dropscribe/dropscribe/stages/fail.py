@@ -15,7 +15,7 @@ from dropscribe.job import Manifest, Source, manifest_key, options_key
 from dropscribe.messages import ExecutionFailed, ExecutionInput
 from dropscribe.notification import Data, Origin, attributes, notification, origin, subject
 from dropscribe.options import JobOptions
-from dropscribe.publish import publish, superseded
+from dropscribe.publish import Document, publish, superseded
 
 _FAILED: Final = "transcription.job.failed"
 
@@ -33,9 +33,17 @@ class ErrorObject(BaseModel):
     """The command that runs the job again from where it failed; None where that cannot help."""
 
 
-def fail(event: ExecutionFailed, transcripts: Bucket, work: Bucket, topic_arn: str) -> Failure:
-    """Write the error object, unless a newer upload's result is there, and publish."""
+def fail(
+    event: ExecutionFailed, transcripts: Bucket, work: Bucket, topic_arn: str
+) -> Failure | None:
+    """Write the error object, unless a newer upload's result is there, and publish.
+
+    None where the news is old: the execution has been redriven since.
+    """
     detail = event.detail
+    now = aws.execution(detail.execution_arn)
+    if now is not None and (now.running or now.status == "SUCCEEDED"):
+        return None
     job_id, source = detail.name, ExecutionInput.model_validate(detail.input).source
     failure = read_failure(detail.error or detail.status, detail.cause or "", _stage(event))
     options = _options(work, job_id)
@@ -55,9 +63,14 @@ def fail(event: ExecutionFailed, transcripts: Bucket, work: Bucket, topic_arn: s
 def _record(
     transcripts: Bucket, source: Source, job_id: str, failure: Failure, timestamp: str
 ) -> None:
-    """Write the error object; a key too long for one has the notification alone."""
+    """Write the error object.
+
+    Not where the key is too long for one, and not beside transcripts that are there in full while
+    only the news of them could not be sent.
+    """
     fits = len((source.key + ERROR_SUFFIX).encode()) <= LONGEST_KEY_BYTES
-    if not fits or superseded(transcripts, source):
+    delivered = failure.stage == "notify"
+    if not fits or delivered or superseded(transcripts, source):
         return
     written = ErrorObject(
         job_id=job_id,
@@ -67,7 +80,7 @@ def _record(
         redrive=f"dropscribe redrive {job_id}" if failure.retryable else None,
     )
     content = written.model_dump_json().encode()
-    publish(transcripts, source, job_id, ERROR_SUFFIX, content, "application/json")
+    publish(transcripts, source, job_id, Document(ERROR_SUFFIX, content, "application/json"))
 
 
 def _stage(event: ExecutionFailed) -> str:

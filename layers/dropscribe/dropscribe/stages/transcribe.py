@@ -66,7 +66,8 @@ def transcribe(
     if not cached:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "chunk.flac"
-            work.download(chunk.key, path)
+            if work.download(chunk.key, path) is None:
+                raise Rejected("internal", f"{work.uri(chunk.key)} is gone: upload again")
             calls = CallLog(work, f"{calls_prefix(job_id)}{index:05d}-")
             try:
                 answer = engine(path, request, calls)
@@ -74,9 +75,7 @@ def transcribe(
             except JobError as error:
                 raise type(error)(error.code, f"{_place(chunk)}: {error.message}") from error
             except ValidationError as error:
-                raise Rejected(
-                    "engine_failed", f"{_place(chunk)}: the answer is not the API's object: {error}"
-                ) from error
+                raise Rejected("engine_failed", f"{_place(chunk)}: {_unlike(error)}") from error
         result = ChunkResult(
             engine=manifest.engine,
             model=manifest.model,
@@ -101,6 +100,17 @@ def load_manifest(work: Bucket, job_id: str) -> Manifest:
     if content is None:
         raise Rejected("internal", f"{work.uri(manifest_key(job_id))} is gone: upload again")
     return Manifest.model_validate_json(content)
+
+
+def _unlike(error: ValidationError) -> str:
+    """What is wrong with an answer, without any of its content: that may be what was said."""
+    problems = error.errors(include_input=False, include_url=False, include_context=False)
+    first = "; ".join(f"{_path(problem['loc'])}: {problem['msg']}" for problem in problems[:3])
+    return f"the answer is not the API's object ({first})"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)
 
 
 def _place(chunk: Chunk) -> str:
