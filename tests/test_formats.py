@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import unicodedata
 from typing import Any
 
 import pytest
@@ -96,6 +97,12 @@ def spoken(*texts: str, speakers: str = "", length_ms: int = 1000) -> Transcript
     return Transcript(text=text, task="transcribe", duration_ms=length, segments=segments)
 
 
+def talk(*turns: tuple[str, int, int, str]) -> Transcript:
+    """Each turn: speaker, start and end in milliseconds, what was said."""
+    segments = [Segment(text=t, start_ms=a, end_ms=b, speaker=who) for who, a, b, t in turns]
+    return Transcript(text="", task="transcribe", duration_ms=9000, segments=segments)
+
+
 class TestSubtitles:
     def test_srt_names_the_speaker_where_the_turn_changes(self) -> None:
         transcript = spoken("Hello.", "Still me.", "And me.", speakers="AAB", length_ms=2000)
@@ -145,36 +152,125 @@ class TestSubtitles:
             (9000, ("again!",)),
         ]
 
+    def test_text_without_spaces_is_broken_between_characters(self) -> None:
+        text = "今天我们来谈谈如何把一段很长的录音自动变成带有时间的字幕文件。" * 2
+        found = cues(spoken(text, length_ms=6000), SubtitleOptions())
+        assert [cue.lines for cue in found] == [(text[:31], text[31:])]
+
+    def test_a_character_keeps_its_combining_marks(self) -> None:
+        words = ["n\u0303" * 10, "กำ" * 8, "か\u3099" * 9]
+        options = SubtitleOptions(max_line_length=11, max_lines=4)
+        found = cues(spoken(*words, length_ms=6000), options)
+        assert [cue.lines for cue in found] == [
+            ("n\u0303" * 5, "n\u0303" * 5),
+            ("กำ" * 4, "กำ" * 4),
+            ("か\u3099" * 5, "か\u3099" * 4),
+        ]
+
+    def test_parts_of_a_broken_word_share_its_time(self) -> None:
+        found = cues(spoken("字" * 40, length_ms=8000), SubtitleOptions(max_line_length=10))
+        assert [(cue.start_ms, cue.end_ms, cue.lines) for cue in found] == [
+            (0, 3917, ("字" * 10, "字" * 10)),
+            (4000, 8000, ("字" * 10, "字" * 10)),
+        ]
+
+    def test_two_who_talk_at_once_are_on_the_screen_together(self) -> None:
+        transcript = talk(
+            ("A", 1000, 4000, "Let me explain this first."),
+            ("B", 1001, 3000, "Please let me go first."),
+            ("A", 4000, 5000, "Thank you."),
+        )
+        assert render("vtt", transcript) == (
+            "WEBVTT\n\n"
+            "00:00:01.000 --> 00:00:03.917\n<v A>Let me explain this first.\n\n"
+            "00:00:01.001 --> 00:00:03.000\n<v B>Please let me go first.\n\n"
+            "00:00:04.000 --> 00:00:05.000\n<v A>Thank you.\n\n"
+        )
+
+    def test_a_cue_that_needs_longer_to_read_makes_way_for_another_speaker(self) -> None:
+        transcript = talk(
+            ("A", 0, 1000, "All of this was said within a second."), ("B", 1200, 3000, "Was it?")
+        )
+        assert [(c.start_ms, c.end_ms) for c in cues(transcript, SubtitleOptions())] == [
+            (0, 1117),
+            (1200, 3000),
+        ]
+
+    def test_a_short_answer_stays_for_the_least_duration(self) -> None:
+        transcript = talk(("A", 0, 200, "Yes."), ("B", 250, 3000, "Then we begin."))
+        first, _ = cues(transcript, SubtitleOptions(min_duration_ms=800))
+        assert (first.start_ms, first.end_ms) == (0, 800)
+
+    def test_a_gap_takes_half_of_a_cue_at_most(self) -> None:
+        first, _ = cues(spoken("One", "two", length_ms=60), SubtitleOptions())
+        assert (first.start_ms, first.end_ms) == (0, 30)
+
+    def test_a_name_in_srt_counts_against_the_line(self) -> None:
+        transcript = spoken("one two three four five six", speakers="A", length_ms=3000)
+        assert [cue.lines for cue in cues(transcript, SubtitleOptions(max_line_length=14))] == [
+            ("one two three", "four five six")
+        ]
+        assert render("srt", transcript, subtitles={"max_line_length": 14}) == (
+            "1\n00:00:00,000 --> 00:00:01,962\nA: one two\nthree four\n\n"
+            "2\n00:00:02,045 --> 00:00:03,000\nfive six\n\n\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("label", "in_srt", "in_vtt"),
+        [
+            ("Ann\r\n\n00:00:09.000", "Ann 00:00:09.000: ", "<v Ann 00:00:09.000>"),
+            ("1 --> 2", "1 → 2: ", "<v 1 --&gt; 2>"),
+            ("<b>&", "<b>&: ", "<v &lt;b&gt;&amp;>"),
+            (" \n", "", ""),
+        ],
+    )
+    def test_a_name_cannot_break_a_document(self, label: str, in_srt: str, in_vtt: str) -> None:
+        transcript = talk((label, 0, 2000, "Hi."))
+        srt, vtt = (render("srt", transcript), render("vtt", transcript))
+        assert srt == f"1\n00:00:00,000 --> 00:00:02,000\n{in_srt}Hi.\n\n\n"
+        assert vtt == f"WEBVTT\n\n00:00:00.000 --> 00:00:02.000\n{in_vtt}Hi.\n\n"
+
     @given(
         st.lists(
             st.tuples(
-                st.text("abc é字-", min_size=1, max_size=120).filter(str.strip),
+                st.text("abc é字\u0301-", min_size=1, max_size=120).filter(str.strip),
                 st.integers(0, 3000),
                 st.integers(0, 9000),
+                st.sampled_from(["A", "B", None]),
             ),
             max_size=12,
         ),
         st.integers(10, 60),
         st.integers(1, 3),
     )
-    def test_all_words_stay_in_order_and_no_cue_overlaps(
-        self, parts: list[tuple[str, int, int]], width: int, lines: int
+    def test_all_characters_stay_in_order_and_no_speakers_cues_overlap(
+        self, turns: list[tuple[str, int, int, str | None]], width: int, lines: int
     ) -> None:
-        at, segments = 0, []
-        for text, gap, length in parts:
-            start, at = at + gap, at + gap + length
-            segments.append(Segment(text=text.strip(), start_ms=start, end_ms=at))
-        transcript = Transcript(text="", task="transcribe", duration_ms=at, segments=segments)
+        ends: dict[str | None, int] = {}
+        segments = []
+        for text, pause, length, speaker in turns:
+            start = ends.get(speaker, 0) + pause
+            ends[speaker] = start + length
+            segments.append(
+                Segment(text=text.strip(), start_ms=start, end_ms=ends[speaker], speaker=speaker)
+            )
+        segments.sort(key=lambda segment: segment.start_ms)
+        transcript = Transcript(text="", task="transcribe", duration_ms=0, segments=segments)
         options = SubtitleOptions(max_line_length=width, max_lines=lines)
         found = cues(transcript, options)
-        words = [word for segment in segments for word in segment.text.split()]
-        assert [word for cue in found for line in cue.lines for word in line.split()] == words
-        for cue in found:
-            assert cue.end_ms > cue.start_ms
-            assert len(cue.lines) <= lines or any(len(word) > width for word in words)
-            assert all(len(line) <= width or " " not in line for line in cue.lines)
-        for cue, following in itertools.pairwise(found):
-            assert cue.end_ms <= max(following.start_ms, cue.start_ms + 1)
+        assert [cue.start_ms for cue in found] == sorted(cue.start_ms for cue in found)
+        assert all(cue.end_ms > cue.start_ms for cue in found)
+        assert all(len(cue.lines) <= lines for cue in found)
+        for line in itertools.chain.from_iterable(cue.lines for cue in found):
+            assert sum(not unicodedata.combining(character) for character in line) <= width
+        for speaker in ("A", "B", None):
+            own = [cue for cue in found if cue.speaker == speaker]
+            said = [word for s in segments if s.speaker == speaker for word in s.text.split()]
+            shown = [word for cue in own for line in cue.lines for word in line.split()]
+            assert shown == said or any(len(word) > width for word in said)
+            assert "".join(shown) == "".join(said)
+            for cue, following in itertools.pairwise(own):
+                assert cue.end_ms <= max(following.start_ms, cue.start_ms + 1)
 
 
 class TestMerge:

@@ -10,11 +10,8 @@ from dropscribe.transcript import Transcript
 
 def srt(transcript: Transcript, options: JobOptions) -> str:
     """A speaker is named where the turn changes. Each cue ends with a blank line, as the API's."""
-    speaker, blocks = None, []
-    for number, cue in enumerate(cues(transcript, options.subtitles), 1):
-        turn = f"{cue.speaker}: " if cue.speaker and cue.speaker != speaker else ""
-        speaker = cue.speaker
-        blocks.append(f"{number}\n{_times(cue)}\n{turn}{_safe(cue)}\n\n")
+    found = cues(transcript, options.subtitles, named=True)
+    blocks = [f"{number}\n{_times(cue)}\n{_text(cue)}\n\n" for number, cue in enumerate(found, 1)]
     return "".join(blocks) + "\n"
 
 
@@ -22,6 +19,6 @@ def _times(cue: Cue) -> str:
     return f"{timestamp(cue.start_ms, ',')} --> {timestamp(cue.end_ms, ',')}"
 
 
-def _safe(cue: Cue) -> str:
+def _text(cue: Cue) -> str:
     """An arrow in the text would be read as a line of times."""
     return "\n".join(cue.lines).replace("-->", "→")
