@@ -90,6 +90,29 @@ def task_states(states: Json) -> Iterator[tuple[str, Json]]:
         yield from task_states(state.get("ItemProcessor", {}).get("States", {}))
 
 
+def kind_of(retrier: Json) -> str:
+    """Its error; `Lambda` where it names errors of Lambda itself, `States.ALL` for the rest."""
+    kinds = {"Lambda" if e.startswith("Lambda.") else e for e in retrier["ErrorEquals"]}
+    assert len(kinds) == 1
+    return str(kinds.pop())
+
+
+def patience_s(definition: Json, kind: str) -> dict[str, float]:
+    """Task → seconds between its first try and its last, as the jitter has it on average."""
+    return {
+        name: sum(
+            min(
+                retrier["IntervalSeconds"] * retrier["BackoffRate"] ** n, retrier["MaxDelaySeconds"]
+            )
+            for n in range(retrier["MaxAttempts"])
+        )
+        / 2
+        for name, task in task_states(definition["States"])
+        for retrier in task["Retry"]
+        if kind_of(retrier) == kind
+    }
+
+
 class TestBuckets:
     def test_there_are_three(self, resources: Json) -> None:
         assert sorted(of_type(resources, "AWS::S3::Bucket")) == sorted(BUCKETS)
@@ -204,11 +227,38 @@ class TestQueue:
         mapping = resources["IngestEventSource"]["Properties"]
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
-    def test_every_dead_letter_queue_has_an_alarm_that_notifies(self, resources: Json) -> None:
+    def test_every_dead_letter_queue_has_an_alarm(self, resources: Json) -> None:
         alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
-        watched = {a["Dimensions"][0]["Value"]["Fn::GetAtt"][0] for a in alarms}
+        watched = {
+            dimension["Value"]["Fn::GetAtt"][0]
+            for alarm in alarms
+            for dimension in alarm["Dimensions"]
+            if alarm["Namespace"] == "AWS/SQS"
+        }
         assert watched == {"UploadsDeadLetterQueue", "FailDeadLetterQueue"}
-        assert all(a["AlarmActions"] == [{"Ref": "NotificationsTopic"}] for a in alarms)
+
+
+class TestAlarms:
+    def test_each_notifies_and_is_quiet_where_nothing_is_measured(self, resources: Json) -> None:
+        for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values():
+            assert alarm["AlarmActions"] == [{"Ref": "NotificationsTopic"}]
+            assert alarm["TreatMissingData"] == "notBreaching"
+            assert alarm["AlarmDescription"]
+
+    def test_news_of_a_failed_job_that_not_even_its_queue_took_has_an_alarm(
+        self, resources: Json
+    ) -> None:
+        alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
+        lost = [
+            (alarm["MetricName"], dimension["Name"], resources[dimension["Value"]["Ref"]]["Type"])
+            for alarm in alarms
+            for dimension in alarm["Dimensions"]
+            if alarm["Namespace"] != "AWS/SQS"
+        ]
+        assert lost == [
+            ("InvocationsFailedToBeSentToDlq", "RuleName", "AWS::Events::Rule"),
+            ("DeadLetterErrors", "FunctionName", "AWS::Lambda::Function"),
+        ]
 
 
 class TestFunctions:
@@ -261,6 +311,12 @@ class TestFunctions:
         assert set(variables) == POWERTOOLS | own
         assert variables["POWERTOOLS_SERVICE_NAME"] == service
 
+    def test_one_whole_processor_transcribes_whatever_the_default_engine_is(
+        self, resources: Json
+    ) -> None:
+        """An upload may ask for engine offline on its own."""
+        assert resources["TranscribeFunction"]["Properties"]["MemorySize"] >= 1769
+
     def test_heavy_layers_are_only_where_they_are_used(self, source: Json) -> None:
         layers = {
             name: [layer["Ref"] for layer in source["Resources"][name]["Properties"]["Layers"]]
@@ -289,7 +345,39 @@ class TestPipeline:
             assert function_s < tasks[stage]["TimeoutSeconds"] < definition["TimeoutSeconds"]
         assert all("TimeoutSeconds" in task for task in tasks.values())
 
-    def test_every_end_that_is_not_a_success_reaches_the_fail_function(
+    def test_rejections_end_a_job_and_each_kind_of_trouble_has_its_own_patience(
+        self, definition: Json
+    ) -> None:
+        """The first retrier that names an error is the one that counts: the order matters."""
+        kinds = {
+            name: [kind_of(retrier) for retrier in task["Retry"]]
+            for name, task in task_states(definition["States"])
+        }
+        assert kinds == {
+            "Normalize": ["Rejected", "Lambda", "States.ALL"],
+            "Transcribe": ["Rejected", "Lambda", "Unavailable", "States.ALL"],
+            "Format": ["Rejected", "Lambda", "States.ALL"],
+            "Notify": ["States.ALL"],
+        }
+        for _, task in task_states(definition["States"]):
+            never = [r for r in task["Retry"] if r["ErrorEquals"] == ["Rejected"]]
+            assert all(retrier["MaxAttempts"] == 0 for retrier in never)
+
+    def test_a_throttled_function_is_waited_for_longer_than_half_an_hour(
+        self, definition: Json
+    ) -> None:
+        waited_s = patience_s(definition, "Lambda")
+        assert set(waited_s) == {"Normalize", "Transcribe", "Format"}
+        assert min(waited_s.values()) > 30 * 60
+        assert max(waited_s.values()) < definition["TimeoutSeconds"] / 4
+
+    def test_an_unavailable_api_is_waited_for_longer_than_an_unknown_error(
+        self, definition: Json
+    ) -> None:
+        unavailable_s = patience_s(definition, "Unavailable")["Transcribe"]
+        assert unavailable_s > 15 * 60 > patience_s(definition, "States.ALL")["Transcribe"]
+
+    def test_eventbridge_is_asked_for_every_end_that_is_not_a_success(
         self, resources: Json
     ) -> None:
         (rule,) = of_type(resources, "AWS::Events::Rule").values()
