@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,16 +46,41 @@ def media(tmp_path_factory: pytest.TempPathFactory, ffmpeg_on_path: None) -> Pat
     make("silent-video.mp4", *picture, "-c:v", "mpeg4")
     make("two-tracks.mka", *("-i", str(speech)) * 2, "-map", "0", "-map", "1")
     make("five-one.flac", "-i", str(speech), "-af", "pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0")
+    for channels, sounding in ((6, 3), (9, 8), (65, 0)):
+        _write_microphones(folder / f"microphones-{channels}.wav", speech, channels, sounding)
+    for name in ("late.mp4", "late.mkv"):
+        make(name, "-itsoffset", "3", "-i", str(speech), *picture, "-c:v", "mpeg4")
+    make("late-stereo.mkv", "-itsoffset", "3", "-i", str(DATA / "two-lines.flac"),
+         *picture, "-c:v", "mpeg4", "-c:a", "flac")  # fmt: skip
+    for name, jump_s in (("gap.webm", 4), ("jump.webm", 36_000), ("back.webm", -1)):
+        jump = f"asetpts='PTS+if(gt(T,1.5),{jump_s}/TB,0)'"
+        make(name, "-i", str(speech), "-af", jump, "-c:a", "libopus")
+    make("short-sound.mp4", "-i", str(speech), *picture[:3], picture[3][:-1] + "9", "-c:v", "mpeg4")
+    make("web.mp4", "-i", str(speech), *picture, "-c:v", "mpeg4", "-movflags", "faststart")
+    title = "Duration: 10:00:00.00\n[error] Duration: 10:00:00.00"
+    make("titled.mp3", "-i", str(speech), "-metadata", f"title={title}")
+    make("cover.mp3", "-i", str(speech), *picture, "-frames:v", "1", "-c:v", "png",
+         "-disposition:v", "attached_pic")  # fmt: skip
     make("twins.wav", "-i", str(speech), "-af", "pan=stereo|c0=c0|c1=c0")
     make("encrypted.mp4", "-i", str(speech), *protect[:3], protect[3] + "e632ccbb",
          "-encryption_kid", "a7e61c373e219033c21091fa607bf3b8")  # fmt: skip
     make("long.flac", "-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", "130")
-    for name in ("speech.mp3", "video.mp4"):
+    for name in ("speech.mp3", "video.mp4", "web.mp4", "cover.mp3"):
         content = (folder / name).read_bytes()
         (folder / f"cut-{name}").write_bytes(content[: len(content) * 2 // 3])
     (folder / "empty.mp3").touch()
     (folder / "text.mp3").write_text("Dear Sir or Madam,\nthis is a letter.\n" * 50)
     return folder
+
+
+def _write_microphones(path: Path, speech: Path, channels: int, sounding: int) -> None:
+    """Sound in one of many channels, in a file that does not say where these belong."""
+    with wave.open(str(speech)) as source, wave.open(str(path), "wb") as target:
+        target.setparams(source.getparams()._replace(nchannels=channels))
+        content = source.readframes(source.getnframes())
+        before, after = bytes(2 * sounding), bytes(2 * (channels - sounding - 1))
+        samples = (content[at : at + 2] for at in range(0, len(content), 2))
+        target.writeframes(b"".join(before + sample + after for sample in samples))
 
 
 @pytest.fixture(scope="session")

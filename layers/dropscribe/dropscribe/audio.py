@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,6 +50,27 @@ DECODERS: Final = (
 SHORTENED: Final = 0.02
 """Part of the announced length, and at least a quarter of a second, that may be missing before we
 call a recording damaged."""
+MOST_CHANNELS: Final = 64
+"""That ffmpeg's `pan` filter can mix."""
+LONGEST_GAP_S: Final = 1800
+"""Of silence put where a recording's times leave a gap: ffmpeg holds it in memory (about
+100 MB). Times that jump further are taken for an error, and said."""
+_MONO: Final = f"aformat=sample_fmts=s16:sample_rates={SAMPLE_RATE_HZ}:channel_layouts=mono"
+_END, _SHIFT = "ld(0)", "ld(1)"
+"""Of the timekeeping below, in samples: where the sound so far ends, what is added to its times."""
+_TOO_FAR: Final = f"gt(PTS+{_SHIFT},{_END}+{LONGEST_GAP_S * SAMPLE_RATE_HZ})"
+_TIMES: Final = (
+    f"asetpts='st(0,max(PTS+if({_TOO_FAR},st(1,print({_END}-PTS,24)),{_SHIFT}),{_END})"
+    "+NB_SAMPLES)-NB_SAMPLES'"
+)
+"""Keeps the times of a recording, but for jumps too far ahead (24: said as a warning), and for
+jumps back: sound is never dropped, it follows what came before."""
+_FILL: Final = (
+    "aresample=async=1:first_pts=0"
+    ":internal_sample_fmt=fltp:filter_size=1:phase_shift=0:cutoff=1:linear_interp=0"
+)
+"""Puts silence before a late start and into gaps of more than 0.1 s. The filter of one tap hands
+all samples on as they are."""
 _LOG_BYTES: Final = 256 << 10
 """Of ffmpeg's log, from its beginning and from its end."""
 
@@ -73,18 +96,22 @@ def normalize(
 ) -> Normalized:
     """Decode the first audio track of `source` to 16 kHz 16-bit FLAC files in `folder`.
 
-    One file, mixed down to mono; with `split` one for each of two channels. A damaged recording
-    gives what could be decoded, and a warning. Raises `Rejected`: `empty_audio`, `not_media`,
-    `no_audio_stream`, `too_long`, `invalid_options`; `Unavailable("timed_out")`.
+    One file, mixed down to mono; with `split` one for each of two channels. Times in it are those
+    of the recording. A damaged recording gives what could be decoded, and a warning. `timeout_s`
+    is for all of it. Raises `Rejected`: `empty_audio`, `not_media`, `no_audio_stream`, `too_long`,
+    `invalid_options`, `timed_out`; `Unavailable("internal")` when ffmpeg was killed.
     """
+    deadline_s = time.monotonic() + timeout_s
     if source.stat().st_size == 0:
         raise Rejected("empty_audio", "the file is empty: upload it again")
     if _is_encrypted_mp4(source):
         raise _protected()
     if split:
-        _check_stereo(source, timeout_s)
+        _check_stereo(source, deadline_s)
     targets = [folder / f"track-{index}.flac" for index in range(2 if split else 1)]
-    log, status = _run(normalize_command(source, targets, max_ms), timeout_s)
+    log, status = _run(normalize_command(source, targets, max_ms), deadline_s)
+    if not split and (unnamed := _unnamed_channels(log)):
+        log, status = _run(normalize_command(source, targets, max_ms, unnamed), deadline_s)
     _check_decoded(log, status, targets)
     tracks = [
         Track(path, flac_duration_ms(path), index if split else None)
@@ -93,19 +120,25 @@ def normalize(
     return _checked(tracks, log, max_ms)
 
 
-def normalize_command(source: Path, targets: list[Path], max_ms: int) -> list[str]:
+def normalize_command(
+    source: Path, targets: list[Path], max_ms: int, unnamed: int = 0
+) -> list[str]:
     """The ffmpeg command; one target: the mix, two: each channel of a stereo recording.
 
-    Decodes one second more than `max_ms`, to tell a recording that is too long without reading on.
+    Writes one second more than `max_ms`, silence in gaps included, to tell a recording that is too
+    long without reading on. `unnamed`: channels to mix alike, as nothing says where they belong.
     """
-    stream = _input(source, t=max_ms / 1000 + 1)["a:0"]
+    stream = _input(source)["a:0"]
     settings = {
-        **{"c:a": "flac", "sample_fmt": "s16", "ar": SAMPLE_RATE_HZ, "ac": 1},
+        **{"c:a": "flac", "t": max_ms / 1000 + 1},
         **{"map_metadata": -1, "bitexact": None},
     }
+    picks = [f"c0=c{index}" for index in range(len(targets))] if len(targets) > 1 else [""]
+    if unnamed:
+        picks = ["c0<" + "+".join(f"c{channel}" for channel in range(unnamed))]
     outputs = [
-        ffmpeg.output(stream, _file(target), **settings, **_pick(index, targets))
-        for index, target in enumerate(targets)
+        ffmpeg.output(stream, _file(target), **settings, af=_filters(pick))
+        for target, pick in zip(targets, picks, strict=True)
     ]
     merged = outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs)
     return _command(merged.global_args("-y"))
@@ -132,14 +165,18 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _input(source: Path, **options: float) -> ffmpeg.nodes.FilterableStream:
-    """Untrusted media: local file only, known containers, audio decoders only, no network."""
+def _input(source: Path) -> ffmpeg.nodes.FilterableStream:
+    """Untrusted media: local file only, known containers, audio decoders only, no network.
+
+    Without a guess, where nothing says it, at what more than two channels are: in one at 5.1, the
+    fourth would be dropped from the mix as a bass.
+    """
     return ffmpeg.input(
         _file(source),
         protocol_whitelist="file",
         format_whitelist=",".join(DEMUXERS),
         codec_whitelist=",".join(DECODERS),
-        **options,
+        guess_layout_max=2,
     )
 
 
@@ -153,24 +190,38 @@ def _command(output: ffmpeg.nodes.OutputStream) -> list[str]:
     return list(quiet.compile())
 
 
-def _pick(index: int, targets: list[Path]) -> dict[str, str]:
-    return {"af": f"pan=mono|c0=c{index}"} if len(targets) > 1 else {}
+def _filters(pick: str) -> str:
+    """`pick`: what of the channels to take, as the `pan` filter has it; empty: the usual mix."""
+    return ",".join([*([f"pan=mono|{pick}"] if pick else []), _MONO, _TIMES, _FILL])
 
 
-def _run(command: list[str], timeout_s: float) -> tuple[str, int]:
-    """Run ffmpeg; its log and exit status. Key and file name of the upload are never in `command`.
+def _run(command: list[str], deadline_s: float) -> tuple[str, int]:
+    """Run ffmpeg until the clock's `deadline_s` at most; its log and exit status.
 
-    The log goes through a file and is read in part: a damaged recording can make it very long.
+    Key and file name of the upload are never in `command`; of our environment, with its
+    credentials, ffmpeg sees PATH alone. The log goes through a file and is read in part: a damaged
+    recording can make it very long.
     """
     with tempfile.TemporaryFile() as log:
         try:
             status = subprocess.run(
-                command, stdout=log, stderr=subprocess.STDOUT, timeout=timeout_s, check=False
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=max(deadline_s - time.monotonic(), 0),
+                check=False,
+                env={"PATH": os.environ.get("PATH", os.defpath)},
             ).returncode
         except subprocess.TimeoutExpired as error:
-            raise Unavailable(
-                "timed_out", f"decoding took more than {timeout_s:.0f} s: split the recording"
+            raise Rejected(
+                "timed_out", "decoding took all the time a job has for it: split the recording"
             ) from error
+        if status < 0:
+            raise Unavailable(
+                "internal",
+                f"ffmpeg was killed by signal {-status} ({signal.strsignal(-status)}), "
+                "as happens when memory runs out",
+            )
         size = log.seek(0, os.SEEK_END)
         log.seek(0)
         text = log.read(_LOG_BYTES)
@@ -179,10 +230,10 @@ def _run(command: list[str], timeout_s: float) -> tuple[str, int]:
     return text.decode("utf-8", "replace"), status
 
 
-def _check_stereo(source: Path, timeout_s: float) -> None:
+def _check_stereo(source: Path, deadline_s: float) -> None:
     """Raise unless the first audio track has two channels."""
     header = ffmpeg.output(_input(source)["a:0"], "pipe:", format="framecrc", c="copy", t=0)
-    log, status = _run(_command(header), timeout_s)
+    log, status = _run(_command(header), deadline_s)
     layout = re.search(r"^#channel_layout_name 0: (.*)$", log, re.MULTILINE)
     if status == 0 and layout and layout[1] not in ("stereo", "2 channels", "downmix"):
         raise Rejected(
@@ -193,7 +244,10 @@ def _check_stereo(source: Path, timeout_s: float) -> None:
 
 
 def _check_decoded(log: str, status: int, targets: list[Path]) -> None:
-    """Raise unless every target holds some audio."""
+    """Raise unless every target holds some audio, all that could be decoded."""
+    if any("No space left on device" in line for line in _errors(log, "error|fatal")):
+        # ffmpeg goes on, and counts in the header what never reached the disk.
+        raise Unavailable("internal", "the disk was full before the recording was decoded")
     if all(target.exists() and flac_duration_ms(target) for target in targets):
         return
     if re.search(r"\bDRM\b|encrypt|activation_bytes", log, re.IGNORECASE):
@@ -227,7 +281,7 @@ def _checked(tracks: list[Track], log: str, max_ms: int) -> Normalized:
             f"the recording is longer than {max_ms / 60_000:g} minutes: split it, or deploy with "
             "a larger MaxAudioMinutes",
         )
-    warnings = [*_damage(duration_ms, log), *_other_tracks(log)]
+    warnings = [*_jumps(log), *_damage(duration_ms, log), *_other_tracks(log)]
     if len(tracks) > 1 and len({sha256_of(track.path) for track in tracks}) == 1:
         mix = Track(tracks[0].path, tracks[0].duration_ms)
         return Normalized([mix], ["both channels are identical: transcribed as one", *warnings])
@@ -236,11 +290,10 @@ def _checked(tracks: list[Track], log: str, max_ms: int) -> Normalized:
 
 def _damage(duration_ms: int, log: str) -> list[str]:
     """A warning when decoding met errors or less audio than the container announces."""
-    announced_ms = _announced_ms(log)
-    errors = [line for line in log.splitlines() if "[error]" in line and "whitelist" not in line]
-    guessed = "Estimating duration from bitrate" in log
-    tolerated_ms = max(SHORTENED * (announced_ms or 0), 250)
-    short = announced_ms and not guessed and duration_ms < announced_ms - tolerated_ms
+    announced_ms, start_ms = (0, 0) if _jumps(log) else _announced(log)
+    errors = [line for line in _errors(log) if "whitelist" not in line]
+    tolerated_ms = max(SHORTENED * announced_ms, 250) + start_ms
+    short = duration_ms < announced_ms - tolerated_ms
     if not errors and not short:
         return []
     length = f" of the {announced_ms / 1000:.1f} s announced" if announced_ms else ""
@@ -248,25 +301,63 @@ def _damage(duration_ms: int, log: str) -> list[str]:
     return [f"the recording is damaged or was cut off: {decoded}"]
 
 
+def _jumps(log: str) -> list[str]:
+    """A warning when `_TIMES` met, and printed, a gap too long to be one."""
+    if not re.search(r"^\[Eval @ \w+\] \[warning\] -", log, re.MULTILINE):
+        return []
+    hours = f"{LONGEST_GAP_S / 3600:g} hours"
+    return [f"the times in the recording jump by more than {hours}: it is taken without a gap"]
+
+
+def _streams(log: str) -> list[str]:
+    """What ffmpeg says of each stream of the input; texts in the file are indented further."""
+    of_input = log.partition("\n[info] Stream mapping:")[0]
+    return re.findall(r"^\[info\]   Stream #0:\d+.*", of_input, re.MULTILINE)
+
+
+def _unnamed_channels(log: str) -> int:
+    """How many channels the first sound track has, if more than two and nothing says where."""
+    sound = next((stream for stream in _streams(log) if "Audio:" in stream), "")
+    match = re.search(r", (\d+) channels(,|$)", sound)
+    channels = int(match[1]) if match else 0
+    if channels > MOST_CHANNELS:
+        raise Rejected(
+            "not_media",
+            f"the recording has {channels} channels, at most {MOST_CHANNELS} can be mixed: "
+            "upload fewer",
+        )
+    return channels if channels > 2 else 0
+
+
 def _other_tracks(log: str) -> list[str]:
-    of_input = log.partition("Output #0")[0]
-    tracks = len(re.findall(r"^\[info\]\s+Stream #0:.*Audio:", of_input, re.MULTILINE))
+    tracks = sum("Audio:" in stream for stream in _streams(log))
     if tracks < 2:
         return []
     return [f"the recording has {tracks} sound tracks: the first one is transcribed"]
 
 
-def _announced_ms(log: str) -> int | None:
-    match = re.search(r"Duration: (\d+):(\d\d):(\d\d)\.(\d\d)", log)
-    if not match:
-        return None
-    hours, minutes, seconds, hundredths = (int(part) for part in match.groups())
-    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + hundredths * 10
+def _announced(log: str) -> tuple[int, int]:
+    """Length and start of the sound by the container; 0 where it tells a picture's, or nothing.
+
+    Some containers count the time before a late start, which is not decoded, into the length.
+    """
+    streams = [stream for stream in _streams(log) if "(attached pic)" not in stream]
+    length = r"^\[info\]   Duration: (\d+):(\d\d):(\d\d\.\d\d)(?:, start: (\d+\.\d+))?"
+    match = re.search(length, log, re.MULTILINE)
+    if not match or len(streams) != 1 or "Estimating duration from bitrate" in log:
+        return 0, 0
+    hours, minutes, seconds, start = (float(part or 0) for part in match.groups())
+    return round(((hours * 60 + minutes) * 60 + seconds) * 1000), round(start * 1000)
+
+
+def _errors(log: str, level: str = "error") -> list[str]:
+    """Lines of a level, of ffmpeg itself or one of its parts; not those of texts in the file."""
+    return re.findall(rf"^(?:\[[^]]* @ 0x\w+\] )*\[(?:{level})\].*", log, re.MULTILINE)
 
 
 def _last_error(log: str) -> str:
     """What ffmpeg said, without its memory addresses and our file names."""
-    lines = [line for line in log.splitlines() if re.search(r"\[(error|fatal)\]", line)]
+    lines = _errors(log, "error|fatal")
     if not lines:
         return "no reason given"
     words = re.sub(r"\[[^\]]*\] ?", "", lines[-1])
@@ -280,6 +371,8 @@ def _protected() -> Rejected:
 
 
 _LARGEST_MOOV_BYTES: Final = 64 << 20
+_MOST_BOXES: Final = 10_000
+"""Read in search of the index; real files have it among the first few."""
 
 
 def _is_encrypted_mp4(path: Path) -> bool:
@@ -289,7 +382,7 @@ def _is_encrypted_mp4(path: Path) -> bool:
     """
     with path.open("rb") as file:
         offset, size = 0, path.stat().st_size
-        while offset + 8 <= size:
+        for _ in range(_MOST_BOXES):
             file.seek(offset)
             header = file.read(16)
             box_size, kind = int.from_bytes(header[:4], "big"), header[4:8]
@@ -302,7 +395,7 @@ def _is_encrypted_mp4(path: Path) -> bool:
                 index = file.read(min(box_size or size, _LARGEST_MOOV_BYTES))
                 entries = (b"enca", b"encv", b"drms", b"drmi", b"aavd")
                 return b"sinf" in index and any(entry in index for entry in entries)
-            if box_size < 8:
+            if box_size < 8 or offset + box_size + 8 > size:
                 return False
             offset += box_size
     return False
