@@ -8,6 +8,7 @@ with Cloud(template=Path("template.yaml"), parameters={"Engine": "offline"}) as 
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,15 +34,21 @@ from local import (
     moto_stepfunctions,
     redrive,
 )
-from local.deploy import deploy
+from local.deploy import BadParameter, deploy
 from local.functions import Functions
 from local.installer import CREDENTIALS
 from local.replacements import Replacements
+
+__all__ = ["BadParameter", "Cloud", "PortTaken"]
 
 REGION = "us-east-1"
 
 _in_use = threading.Lock()
 """moto's state belongs to the process: one cloud at a time."""
+
+
+class PortTaken(OSError):
+    """Something else listens there."""
 
 
 class Cloud:
@@ -105,6 +112,11 @@ class Cloud:
     def start(self) -> None:
         if not _in_use.acquire(blocking=False):
             raise RuntimeError("this process already hosts an embedded cloud; close it first")
+        try:
+            _check_port(self._port)
+        except PortTaken:
+            _in_use.release()
+            raise
         moto_api_backend.reset()
         _quieten()
         self._server = ThreadedMotoServer("127.0.0.1", self._port, verbose=False)
@@ -186,8 +198,18 @@ class Cloud:
         moto_stepfunctions.bridge_descriptions(replace)
         moto_stepfunctions.bridge_history_order(replace)
         moto_stepfunctions.bridge_retry_waits(replace, wait_s)
-        moto_stepfunctions.bridge_task_clients(replace, self.endpoint)
+        moto_stepfunctions.bridge_task_clients(replace, self._clients)
         redrive.bridge_redrive(replace)
+
+
+def _check_port(port: int) -> None:
+    """moto's server only prints that it cannot listen, and the caller would wait for ever."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortTaken(f"port {port} cannot be used ({error.strerror})") from error
 
 
 def _timestamp(event: Any) -> int:
@@ -209,14 +231,15 @@ class Clients:
         self._endpoint = endpoint
         self._session = boto3.Session(**CREDENTIALS, region_name=REGION)
         self._lock = threading.Lock()
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, bool], Any] = {}
 
-    def client(self, service: str) -> Any:
-        """A client may be shared by threads; making one may not."""
+    def client(self, service: str, config: Config | None = None) -> Any:
+        """A client may be shared by threads; making one may not. `config`: the same each time."""
         with self._lock:
-            if service not in self._clients:
-                config = Config(proxies={}, max_pool_connections=64)
-                self._clients[service] = self._session.client(
-                    service, endpoint_url=self._endpoint, config=config
+            wanted = (service, config is not None)
+            if wanted not in self._clients:
+                own = (config or Config()).merge(Config(proxies={}, max_pool_connections=64))
+                self._clients[wanted] = self._session.client(
+                    service, endpoint_url=self._endpoint, config=own
                 )
-            return self._clients[service]
+            return self._clients[wanted]

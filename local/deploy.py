@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,9 +27,15 @@ ARTEFACTS = "dropscribe-artefacts"
 LOCAL_PATHS = ("CodeUri", "ContentUri", "DefinitionUri")
 
 
+class BadParameter(ValueError):
+    """The template has no parameter of this name, or does not allow its value."""
+
+
 def deploy(clients: Any, template: Path, stack: str, parameters: dict[str, str]) -> dict[str, str]:
-    """Creates or updates the stack, and returns its outputs."""
-    packaged = json.dumps(package(clients.client("s3"), template))
+    """Creates or updates the stack, and returns its outputs. Raises `BadParameter`."""
+    document: dict[str, Any] = yaml_parse(template.read_text())
+    check_parameters(document.get("Parameters", {}), parameters)
+    packaged = json.dumps(package(clients.client("s3"), document, template.parent))
     cloudformation = clients.client("cloudformation")
     put = (
         cloudformation.update_stack
@@ -47,9 +54,30 @@ def deploy(clients: Any, template: Path, stack: str, parameters: dict[str, str])
     return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
 
 
-def package(s3: Any, template: Path) -> dict[str, Any]:
-    """The template with an S3 address in place of every local path."""
-    document: dict[str, Any] = yaml_parse(template.read_text())
+def check_parameters(known: dict[str, dict[str, Any]], given: dict[str, str]) -> None:
+    """As CloudFormation does, and moto does not. Raises `BadParameter`."""
+    for name, value in given.items():
+        if name not in known:
+            raise BadParameter(f"{name}: there are only {', '.join(known)}")
+        if problem := _problem(known[name], value):
+            raise BadParameter(f"{name}={value}: {problem}")
+
+
+def _problem(rule: dict[str, Any], value: str) -> str | None:
+    allowed = [str(item) for item in rule.get("AllowedValues", [value])]
+    if value not in allowed:
+        return f"allowed are {', '.join(allowed)}"
+    if not re.fullmatch(str(rule.get("AllowedPattern", r"[\s\S]*")), value):
+        return str(rule.get("ConstraintDescription", f"is not {rule['AllowedPattern']}"))
+    if rule["Type"] == "Number":
+        least, most = float(rule.get("MinValue", "-inf")), float(rule.get("MaxValue", "inf"))
+        if not re.fullmatch(r"-?\d+(\.\d+)?", value) or not least <= float(value) <= most:
+            return f"is a number from {least:g} to {most:g}"
+    return None
+
+
+def package(s3: Any, document: dict[str, Any], root: Path) -> dict[str, Any]:
+    """The template with an S3 address in place of every local path, which starts at `root`."""
     s3.create_bucket(Bucket=ARTEFACTS)
     local = [
         (logical_id, resource, name)
@@ -58,11 +86,7 @@ def package(s3: Any, template: Path) -> dict[str, Any]:
         if isinstance(resource.get("Properties", {}).get(name), str)
     ]
     with ThreadPoolExecutor() as workers:
-        bodies = list(
-            workers.map(
-                lambda entry: artefact(template.parent, entry[0], entry[1], entry[2]), local
-            )
-        )
+        bodies = list(workers.map(lambda entry: artefact(root, *entry), local))
     for (logical_id, resource, name), body in zip(local, bodies, strict=True):
         resource["Properties"][name] = _upload(s3, logical_id, body)
     return document

@@ -43,9 +43,10 @@ class Installation:
 class Environment:
     """Takes one invocation after the other, until it times out, crashes or is closed."""
 
-    def __init__(self, installation: Installation, variables: dict[str, str]) -> None:
+    def __init__(self, installation: Installation, variables: dict[str, str], folder: Path) -> None:
+        """`folder`: where it makes its own."""
         self._api = RuntimeApi()
-        self._folder = Path(tempfile.mkdtemp(prefix="dropscribe-environment-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="environment-", dir=folder))
         self._log = self._folder / "log"
         scratch = self._folder / "tmp"
         scratch.mkdir()

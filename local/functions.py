@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 import threading
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from local.environment import Environment
-from local.installer import Installer, variables
+from local.installer import Closed, Installer, variables
 from local.runtime_api import Outcome
 
 Place = tuple[Environment, str]
@@ -27,7 +26,7 @@ class Functions:
     def __init__(self, endpoint: str, concurrency: int | None = None) -> None:
         self._endpoint = endpoint
         self._concurrency = concurrency or os.cpu_count() or 1
-        self._root = Path(tempfile.mkdtemp(prefix="dropscribe-functions-"))
+        self._root = Path(tempfile.mkdtemp(prefix="dropscribe-"))
         self._installer = Installer(self._root)
         self._lock = threading.Lock()
         self._idle: dict[str, list[Place]] = defaultdict(list)
@@ -54,7 +53,7 @@ class Functions:
             environments, self._all = self._all, []
         for environment in environments:
             environment.close()
-        shutil.rmtree(self._root, ignore_errors=True)
+        self._installer.close()
 
     def _limit(self, function: Any) -> threading.BoundedSemaphore:
         """Reserved concurrency where the template gives it, else one invocation a processor."""
@@ -83,8 +82,8 @@ class Functions:
         }
         with self._lock:
             if self._closed:
-                raise RuntimeError("the embedded cloud has been closed")
-            environment = Environment(installation, settings)
+                raise Closed
+            environment = Environment(installation, settings, self._root)
             self._all.append(environment)
         return environment, stream
 

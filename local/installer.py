@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sysconfig
 import threading
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -20,9 +21,12 @@ CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 SITE_PACKAGES = tuple(dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))))
 
-
 TAGGED_SUFFIXES = tuple(suffix for suffix in EXTENSION_SUFFIXES if suffix != ".so")
 """Of modules compiled for this Python; ".so" alone ends the others', too."""
+
+
+class Closed(RuntimeError):
+    """The embedded cloud has been closed: whoever still wants to invoke a function gives up."""
 
 
 class Installer:
@@ -31,6 +35,13 @@ class Installer:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Takes `root` away, once nobody is unpacking into it."""
+        with self._lock:
+            self._closed = True
+            shutil.rmtree(self._root, ignore_errors=True)
 
     def install(self, function: Any) -> Installation:
         """`function` is moto's LambdaFunction."""
@@ -53,8 +64,10 @@ class Installer:
     def _unpacked(self, body: bytes) -> Path:
         folder = self._root / hashlib.sha256(body).hexdigest()[:16]
         with self._lock:
+            if self._closed:
+                raise Closed
             if not folder.exists():
-                folder.mkdir(parents=True)
+                folder.mkdir()
                 archive.unpack(body, folder)
         return folder
 

@@ -13,8 +13,9 @@ from moto.awslambda.utils import get_backend
 from moto.sqs.models import sqs_backends
 
 from local.functions import Functions
+from local.installer import Closed
 from local.replacements import Replacements
-from local.runtime_api import Outcome
+from local.runtime_api import Outcome, failure
 
 LOG = logging.getLogger(__name__)
 
@@ -26,7 +27,10 @@ def bridge_invocations(replace: Replacements, functions: Functions) -> None:
     """AWS runs the function. moto starts a Docker container for each call."""
 
     def _invoke_lambda(self: Any, event: Any = None) -> tuple[str, bool, str]:
-        outcome, log = functions.invoke(self, event)
+        try:
+            outcome, log = functions.invoke(self, event)
+        except Closed:
+            outcome, log = failure("Sandbox.Closed", "the embedded cloud has been closed"), ""
         return outcome.payload.decode(), outcome.failed, log
 
     replace.put(models.LambdaFunction, "_invoke_lambda", _invoke_lambda)
@@ -104,6 +108,8 @@ class Poller:
     def _deliver(self, messages: list[Any]) -> None:
         try:
             failed = self._failed(messages)
+        except Closed:
+            return
         except Exception:  # whatever it was, the messages must come back
             LOG.exception("%s could not be invoked", self._mapping.function_arn)
             failed = {message.id for message in messages}
@@ -178,14 +184,17 @@ def _invoke_until_done(
 ) -> None:
     _, _, _, region, account, *_ = arn.split(":")
     function = get_backend(account, region).get_function(arn)
-    pause, failure = threading.Event(), ""
+    pause, why = threading.Event(), ""
     for delay_s in (0, min(60, wait_s), min(120, wait_s)):
         pause.wait(delay_s)
-        outcome, _ = functions.invoke(function, event)
+        try:
+            outcome, _ = functions.invoke(function, event)
+        except Closed:
+            return
         if not outcome.failed:
             return
-        failure = outcome.payload.decode()
-    LOG.error("%s failed three times: %s", arn, failure)
+        why = outcome.payload.decode()
+    LOG.error("%s failed three times: %s", arn, why)
     target = getattr(function, "dead_letter_arn", None)
     if target:
         sqs_backends[account][region].send_message(target.rsplit(":", 1)[-1], json.dumps(event))

@@ -12,7 +12,6 @@ import uuid
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from moto.core.config import default_user_config
 from moto.core.responses import ActionResult
@@ -23,7 +22,6 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
-from local.installer import CREDENTIALS
 from local.moto_events import emit_execution_status
 from local.replacements import Replacements
 
@@ -174,23 +172,15 @@ def bridge_retry_waits(replace: Replacements, longest_s: float) -> None:
     replace.put(retrier_decl, "time", clock)
 
 
-def bridge_task_clients(replace: Replacements, endpoint: str) -> None:
+def bridge_task_clients(replace: Replacements, clients: Any) -> None:
     """Tasks call the other services through boto3.
 
     moto makes a client for each call, which takes longer than the call and is not safe in the
-    parallel branches of a Map; here one client a service serves them all.
+    parallel branches of a Map; here one client a service serves them all, with moto's settings:
+    a function may take its 15 minutes, and is not called twice.
     """
-    session = boto3.Session(**CREDENTIALS)
-    clients: dict[tuple[str, str], Any] = {}
-    lock = threading.Lock()
 
-    def client(service_name: str, region_name: str, config: Config, **_: Any) -> Any:
-        with lock:
-            if (service_name, region_name) not in clients:
-                own = config.merge(Config(max_pool_connections=64, proxies={}))
-                clients[service_name, region_name] = session.client(
-                    service_name, region_name=region_name, endpoint_url=endpoint, config=own
-                )
-            return clients[service_name, region_name]
+    def client(service_name: str, config: Config, **_: Any) -> Any:
+        return clients.client(service_name, config)
 
     replace.put(boto_client, "boto3", SimpleNamespace(client=client))

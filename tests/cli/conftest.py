@@ -23,22 +23,30 @@ Command = Callable[..., Result]
 def dropscribe() -> Command:
     """The command line: exit code, stdout and stderr apart."""
 
-    def run(*arguments: object) -> Result:
+    def run(*arguments: object, obj: object = None) -> Result:
         words = [str(argument) for argument in arguments]
-        return CliRunner().invoke(main, words, prog_name="dropscribe", catch_exceptions=False)
+        return CliRunner().invoke(
+            main, words, prog_name="dropscribe", catch_exceptions=False, obj=obj
+        )
 
     return run
+
+
+def started(*arguments: str, **more: str) -> subprocess.Popen[str]:
+    """The command in a process of its own, with `more` in its environment; its output in one."""
+    command = [sys.executable, "-c", "from dropscribe.cli import main; main()", *arguments]
+    path = os.pathsep.join([str(ROOT / "layers" / "dropscribe"), str(ROOT)])
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI_")}
+    environment = {**variables, "PYTHONPATH": path, **more}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """`dropscribe up` in a process of its own, and this process pointed at it as it says."""
-    command = [sys.executable, "-m", "dropscribe.cli", "up", "--port", "0"]
-    path = os.pathsep.join([str(ROOT / "layers" / "dropscribe"), str(ROOT)])
-    variables = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI_")}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**variables, "PYTHONPATH": path}
-    ) as up:
+    with started("up", "--port", "0") as up:
         assert up.stdout
         exports = dict(_exports(up.stdout))
         with pointed_at(exports):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 
-from tests.cli.conftest import ROOT, Command
+from tests.cli.conftest import ROOT, Command, started
 
 SPEECH = ROOT / "tests" / "data" / "austen-0880.wav"
 
@@ -60,7 +62,7 @@ class TestSubmit:
     ) -> None:
         result = dropscribe("submit", talk, "--out", tmp_path)
         stages = [line.removeprefix(f"{talk.name}: ") for line in result.stderr.splitlines()]
-        assert (stages[0], stages[-1]) == ("uploading 95.7 kB", "completed")
+        assert (stages[0], stages[-1]) == ("uploading", "completed")
         assert "completed  en" in result.stdout
         assert ".json · .txt · .srt · .vtt · .verbose.json · .receipt.json" in result.stdout
 
@@ -93,6 +95,32 @@ class TestSubmit:
         assert names(out) == {
             *("letter.mp3.error.json", f"{talk.name}.txt", f"{talk.name}.receipt.json")
         }
+
+    def test_a_failure_is_downloaded_where_an_older_upload_of_the_name_succeeded(
+        self, dropscribe: Command, talk: Path, tmp_path: Path
+    ) -> None:
+        dropscribe("submit", talk, "--set", "formats=text", "--out", tmp_path / "older")
+        talk.write_text("Dear Sir or Madam")
+        result = dropscribe("submit", talk, "--out", tmp_path / "newer", "--json")
+        assert only_job(result)["error"]["code"] == "not_media"
+        assert names(tmp_path / "newer") == {f"{talk.name}.error.json"}
+
+    def test_an_interrupt_ends_the_embedded_cloud_and_leaves_nothing(
+        self, talk: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "temporary").mkdir()
+        command = ("submit", "--local", str(talk), "--out", str(tmp_path))
+        with started(*command, TMPDIR=str(tmp_path / "temporary")) as submit:
+            assert submit.stdout
+            said = [next(line for line in submit.stdout if "waiting to start" in line)]
+            time.sleep(0.5)  # in the midst of the first functions
+            submit.send_signal(signal.SIGINT)
+            said += submit.stdout
+            assert submit.wait(timeout=10) == 130
+        assert "".join(said[1:]).strip() == (
+            "Interrupted. The embedded cloud has ended, and its jobs with it."
+        )
+        assert names(tmp_path / "temporary") == set()
 
 
 class TestAfterwards:
@@ -132,7 +160,8 @@ class TestAfterwards:
         result = dropscribe("redrive", job["job_id"])
         assert result.exit_code == 1
         assert result.stderr == (
-            f"Error: The job {job['job_id']} has completed: there is nothing to run again.\n"
+            f"Error: The job {job['job_id']} cannot be run again: "
+            "Execution is SUCCEEDED and cannot be redriven\n"
         )
 
     def test_an_unknown_job_is_an_error(self, dropscribe: Command) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import click
 import pytest
 
+from local.cloud import Cloud
 from tests.cli.conftest import Command
 
 pytestmark = pytest.mark.usefixtures("no_aws")
@@ -52,6 +56,13 @@ class TestRecordings:
         result = dropscribe("submit", path)
         expected = f"{path} holds options, not a recording: give options with --set"
         assert (result.exit_code, said(result)) == (2, expected)
+
+    def test_a_name_with_a_line_break_is_refused(self, dropscribe: Command, tmp_path: Path) -> None:
+        path = tmp_path / "two\nlines.mp3"
+        path.touch()
+        result = dropscribe("submit", path)
+        assert result.exit_code == 2
+        assert said(result).endswith("holds a control character: rename it")
 
 
 class TestOptions:
@@ -104,6 +115,12 @@ class TestStacks:
         [
             ("Motor=offline", "--parameter Motor: there are only Engine, Model, "),
             ("Engine=siri", "--parameter Engine=siri: allowed are openai, offline, whisper"),
+            ("MaxConcurrency=41", "--parameter MaxConcurrency=41: is a number from 1 to 40"),
+            (
+                "MaxAudioMinutes=long",
+                "--parameter MaxAudioMinutes=long: is a number from 1 to 1440",
+            ),
+            ("NotificationEmail=me", "--parameter NotificationEmail=me: is one e-mail address"),
         ],
     )
     def test_a_parameter_is_one_of_the_template(
@@ -112,6 +129,42 @@ class TestStacks:
         result = dropscribe("submit", talk, "--local", "--parameter", parameter)
         assert result.exit_code == 2
         assert said(result).startswith(expected)
+
+    def test_a_taken_port_is_named(self, dropscribe: Command) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            result = dropscribe("up", "--port", port)
+        assert result.exit_code == 1
+        assert said(result).startswith(f"port {port} cannot be used (Address already in use)")
+
+    def test_a_folder_that_cannot_be_written_is_told_before_the_upload(
+        self, dropscribe: Command, talk: Path
+    ) -> None:
+        result = dropscribe("submit", talk, "--local", "--out", talk / "out")
+        assert result.exit_code == 1
+        assert said(result).endswith("No job was started.")
+
+    def test_a_key_of_the_official_sdk_chooses_the_engine_and_stays_secret(
+        self, dropscribe: Command, talk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+        monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1/")
+        seen: dict[str, str] = {}
+
+        def look(cloud: Cloud) -> AbstractContextManager[None]:
+            (stack,) = cloud.client("cloudformation").describe_stacks()["Stacks"]
+            seen.update({p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]})
+            secret = cloud.client("secretsmanager").get_secret_value(
+                SecretId=seen["ApiKeySecretArn"]
+            )
+            seen["secret"] = secret["SecretString"]
+            raise click.ClickException("seen enough")
+
+        result = dropscribe("submit", talk, "--local", obj=look)
+        assert said(result) == "seen enough"
+        assert (seen["Engine"], seen["ApiBaseUrl"]) == ("openai", "http://127.0.0.1:9/v1")
+        assert seen.pop("secret") == "sk-secret"
+        assert "sk-secret" not in f"{seen} {result.output}"
 
     def test_without_a_region_it_says_what_to_export(self, dropscribe: Command) -> None:
         result = dropscribe("status", "talk.mp3")

@@ -39,11 +39,12 @@ def tool() -> Callable[..., str]:
 
     def run(cloud: Cloud, name: str, *arguments: str, cwd: Path | None = None) -> str:
         program = TOOLS / name
-        assert program.exists(), f"{program} is missing: `make setup` installs it"
+        assert program.exists(), f"{program} is missing: `make test` installs it"
         environment = (
             os.environ
             | cloud.environment
             | {"AWS_PAGER": "", "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.2"}
+            | {"PYTHONDONTWRITEBYTECODE": ""}  # or each would be compiled at every start
         )
         done = subprocess.run(
             [program, *arguments],

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +16,7 @@ _PARAMETER = click.option(
     metavar="Name=Value",
     help="A parameter of template.yaml for the embedded cloud.",
 )
-_STACK = click.option(
-    "--stack",
-    metavar="NAME",
-    help="The CloudFormation stack.  [default: $DROPSCRIBE_STACK, or dropscribe]",
-)
+_STACK = click.option("--stack", metavar="NAME", help="The deployed stack.  [default: dropscribe]")
 _OUT = click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -38,35 +31,16 @@ _JOB = click.argument("job", metavar="JOB|KEY")
 class _Commands(click.Group):
     """Says what went wrong in AWS in a sentence that helps, in place of a traceback."""
 
-    def list_commands(self, context: click.Context) -> list[str]:
-        """In the order of this file."""
-        return list(self.commands)
-
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except (click.exceptions.Exit, click.Abort):
-            raise
-        except click.ClickException as error:
-            error.message = _folded(error.message)  # type: ignore[misc]  # read when shown
-            raise
         except Exception as error:
             from dropscribe import aws
             from dropscribe.cli.advice import advice
 
             if not isinstance(error, aws.ERRORS):
                 raise
-            raise click.ClickException(_folded(advice(error))) from error
-
-
-def _folded(text: str) -> str:
-    """Lines that fit the terminal, broken between words; elsewhere as they are."""
-    if not sys.stderr.isatty():
-        return text
-    width = min(shutil.get_terminal_size().columns, 100)
-    lines = f"Error: {text}".splitlines()
-    folded = [textwrap.fill(line, width, break_long_words=False) for line in lines]
-    return "\n".join(folded).removeprefix("Error: ")
+            raise click.ClickException(advice(error)) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -93,6 +67,8 @@ def main() -> None:
 def submit(
     context: click.Context,
     /,
+    paths: tuple[Path, ...],
+    settings: tuple[str, ...],
     stack: str | None,
     local: bool,
     parameters: tuple[str, ...],
@@ -102,11 +78,23 @@ def submit(
 
     Exits with 0 when all jobs completed, and with 1 when any failed.
     """
-    from dropscribe.cli.submit import Where
+    from dropscribe.cli.embedded import embedded_cloud
+    from dropscribe.cli.settings import parse
+    from dropscribe.cli.stack import DEFAULT, load
+    from dropscribe.cli.submit import check_recordings
     from dropscribe.cli.submit import submit as run
 
-    where = Where(stack, local, parameters, beside=context.obj)
-    context.exit(run(**options, where=where))
+    if local and stack:
+        raise click.UsageError("--local and --stack exclude each other")
+    if parameters and not local:
+        raise click.UsageError("--parameter needs --local: a deployed stack has its parameters")
+    chosen = parse(settings)
+    files = [(path, chosen.carried(path)) for path in check_recordings(paths)]
+    if not local:
+        context.exit(run(load(stack or DEFAULT), files, **options))
+    with embedded_cloud(parameters, engine=chosen.texts.get("engine"), beside=context.obj):
+        code = run(load(DEFAULT), files, **options, outlives=False)
+    context.exit(code)
 
 
 @main.command()
@@ -120,7 +108,7 @@ def submit(
 @_PARAMETER
 def up(port: int, parameters: tuple[str, ...]) -> None:
     """Start the embedded cloud and run it until interrupted."""
-    from dropscribe.cli.up import up as run
+    from dropscribe.cli.embedded import up as run
 
     run(port, parameters)
 
@@ -134,9 +122,13 @@ def status(job: str, stack: str | None, as_json: bool) -> None:
 
     A KEY stands for the latest upload of that name.
     """
-    from dropscribe.cli.status import status as run
+    from dropscribe.cli import report
+    from dropscribe.cli.follow import Watch
+    from dropscribe.cli.stack import DEFAULT, find, load
 
-    run(job, stack, as_json)
+    watch = Watch(find(load(stack or DEFAULT), job))
+    watch.look()
+    (report.print_status_json if as_json else report.print_status)(watch)
 
 
 @main.command()
@@ -145,11 +137,12 @@ def status(job: str, stack: str | None, as_json: bool) -> None:
 @_STACK
 @_JSON
 @click.pass_context
-def redrive(context: click.Context, /, **options: Any) -> None:
+def redrive(context: click.Context, /, job: str, stack: str | None, **options: Any) -> None:
     """Run a failed job again from where it failed, and follow it.
 
     A KEY stands for the latest upload of that name.
     """
-    from dropscribe.cli.redrive import redrive as run
+    from dropscribe.cli.stack import DEFAULT, load
+    from dropscribe.cli.submit import redrive as run
 
-    context.exit(run(**options))
+    context.exit(run(load(stack or DEFAULT), job, **options))

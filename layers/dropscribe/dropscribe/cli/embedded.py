@@ -1,14 +1,16 @@
-"""The embedded cloud of a clone of the project, for `--local` and `up`."""
+"""The embedded cloud of a clone of the project, for `submit --local` and `up`."""
 
 from __future__ import annotations
 
 import importlib
 import os
-import socket
+import shlex
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,52 +23,48 @@ from dropscribe.cli.stack import DEFAULT
 if TYPE_CHECKING:
     from local.cloud import Cloud
 
+    Beside = Callable[[Cloud], AbstractContextManager[None]]
+
 _SECRET: Final = "openai-api-key"  # noqa: S105 - its name
 
 
 @contextmanager
-def embedded_cloud(parameters: Mapping[str, str], port: int = 0) -> Iterator[Cloud]:
-    """Start it, deploy template.yaml, and point this process at it."""
-    root = find_clone()
-    started = time.monotonic()
-    click.echo("Starting the embedded cloud … ", err=True, nl=False)
-    module = _import(root)
-    template = root / "template.yaml"
-    _check(parameters, template)
-    _check_port(port)
-    with module.Cloud(port=port) as cloud, pointed_at(cloud.environment):
-        cloud.deploy(template, DEFAULT, _with_secret(cloud, parameters))
-        click.echo(f"ready after {time.monotonic() - started:.1f} s", err=True)
-        yield cloud
+def embedded_cloud(
+    pairs: Iterable[str],
+    port: int = 0,
+    engine: str | None = None,
+    beside: Beside | None = None,
+) -> Iterator[Cloud]:
+    """Start it, deploy template.yaml, and point this process at it; `beside` runs along.
 
-
-def parse_parameters(pairs: Iterable[str]) -> dict[str, str]:
-    return dict(split_pair(text, "--parameter", "Name=Value") for text in pairs)
-
-
-def with_defaults(parameters: Mapping[str, str], engine: str | None = None) -> dict[str, str]:
-    """As every user of the official SDK expects: OPENAI_API_KEY and OPENAI_BASE_URL are honoured.
-
-    `engine`: what the jobs ask for. With nothing to go by, the engine that needs no key.
+    `pairs`: `Name=Value`, parameters of the template; `engine`: what the jobs ask for.
     """
-    base_url = os.environ.get("OPENAI_BASE_URL")
-    hosted = bool(base_url or os.environ.get("OPENAI_API_KEY") or engine == "openai")
-    defaults = {"Engine": "openai" if hosted else "offline"}
-    if base_url:
-        defaults["ApiBaseUrl"] = base_url.rstrip("/")
-    return defaults | dict(parameters)
+    given = dict(split_pair(text, "--parameter", "Name=Value") for text in pairs)
+    root, started = _find_clone(), time.monotonic()
+    click.echo("Starting the embedded cloud …", err=True)
+    module = _import(root)
+    try:
+        with module.Cloud(port=port) as cloud, pointed_at(cloud.environment):
+            parameters = _parameters(cloud, given, engine)
+            cloud.deploy(root / "template.yaml", DEFAULT, parameters)
+            click.echo(f"ready after {time.monotonic() - started:.1f} s", err=True)
+            with beside(cloud) if beside else nullcontext():
+                yield cloud
+    except module.BadParameter as error:
+        raise click.UsageError(f"--parameter {error}") from error
+    except module.PortTaken as error:
+        raise click.ClickException(f"{error}: choose another with --port.") from error
 
 
-def find_clone() -> Path:
-    """The project's root. Raises `ClickException`: an installed package has nothing to deploy."""
-    here, cwd = Path(__file__).resolve(), Path.cwd()
-    for folder in (*here.parents, cwd, *cwd.parents):
-        if (folder / "template.yaml").is_file() and (folder / "local" / "cloud.py").is_file():
-            return folder
-    raise click.ClickException(
-        "The embedded cloud needs a clone of the project: run this in its folder, "
-        "or name a deployed stack with --stack."
-    )
+def up(port: int, pairs: Iterable[str]) -> None:
+    """Until SIGINT or SIGTERM; both are how it is meant to end."""
+    stopped = threading.Event()
+    with embedded_cloud(pairs, port) as cloud:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        click.echo(_directions(cloud))
+        stopped.wait()
+        click.echo("Stopping …", err=True)
 
 
 @contextmanager
@@ -87,6 +85,18 @@ def pointed_at(environment: Mapping[str, str]) -> Iterator[None]:
         aws.forget_clients()
 
 
+def _find_clone() -> Path:
+    """The project's root. Raises `ClickException`: an installed package has nothing to deploy."""
+    cwd = Path.cwd()
+    for folder in (*Path(__file__).resolve().parents, cwd, *cwd.parents):
+        if (folder / "template.yaml").is_file() and (folder / "local" / "cloud.py").is_file():
+            return folder
+    raise click.ClickException(
+        "The embedded cloud needs a clone of the project: run this in its folder, "
+        "or name a deployed stack with --stack."
+    )
+
+
 def _import(root: Path) -> Any:
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
@@ -99,33 +109,46 @@ def _import(root: Path) -> Any:
         ) from error
 
 
-def _with_secret(cloud: Cloud, parameters: Mapping[str, str]) -> dict[str, str]:
-    """The API key goes where it is in AWS: into a secret, of which the functions know the ARN."""
-    key = os.environ.get("OPENAI_API_KEY")
-    if not key or parameters.get("ApiKeySecretArn"):
-        return dict(parameters)
-    return {**parameters, "ApiKeySecretArn": cloud.put_secret(_SECRET, key)}
+def _parameters(cloud: Cloud, given: dict[str, str], engine: str | None) -> dict[str, str]:
+    """As every user of the official SDK expects: OPENAI_API_KEY and OPENAI_BASE_URL are honoured.
+
+    The key goes where it is in AWS: into a secret, of which the functions know the ARN. With
+    nothing to go by, the engine is the one that needs no key.
+    """
+    key, base_url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL")
+    hosted = key or base_url or engine == "openai"
+    defaults = {"Engine": "openai" if hosted else "offline"}
+    if base_url:
+        defaults["ApiBaseUrl"] = base_url.rstrip("/")
+    if key and "ApiKeySecretArn" not in given:
+        defaults["ApiKeySecretArn"] = cloud.put_secret(_SECRET, key)
+    return defaults | given
 
 
-def _check(parameters: Mapping[str, str], template: Path) -> None:
-    """As CloudFormation does: unknown names and values that are not allowed are errors."""
-    from samtranslator.yaml_helper import yaml_parse
-
-    known: dict[str, dict[str, Any]] = yaml_parse(template.read_text())["Parameters"]
-    for name, value in parameters.items():
-        if name not in known:
-            raise click.UsageError(f"--parameter {name}: there are only {', '.join(known)}")
-        allowed = [str(item) for item in known[name].get("AllowedValues", [])]
-        if allowed and value not in allowed:
-            raise click.UsageError(f"--parameter {name}={value}: allowed are {', '.join(allowed)}")
-
-
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise click.ClickException(
-                f"Port {port} cannot be used ({error.strerror}): choose another with --port."
-            ) from error
+def _directions(cloud: Cloud) -> str:
+    uploads, transcripts = (
+        cloud.outputs["UploadsBucketName"],
+        cloud.outputs["TranscriptsBucketName"],
+    )
+    pipeline, topic = cloud.outputs["PipelineArn"], cloud.outputs["NotificationsTopicArn"]
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in cloud.environment.items()]
+    return "\n".join(
+        [
+            "",
+            f"endpoint     {cloud.endpoint}",
+            f"uploads      s3://{uploads}",
+            f"transcripts  s3://{transcripts}",
+            f"pipeline     {pipeline}",
+            f"topic        {topic}",
+            "",
+            "# In another terminal:",
+            *exports,
+            "",
+            "dropscribe submit tests/data/jfk.flac",
+            f"aws s3 cp talk.mp3 s3://{uploads}",
+            f"aws s3 ls s3://{transcripts}",
+            f"aws stepfunctions list-executions --state-machine-arn {pipeline}",
+            "",
+            "Ctrl-C stops it; everything in it is then gone.",
+        ]
+    )

@@ -3,74 +3,169 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 from dropscribe import aws
 from dropscribe.aws import Execution
-from dropscribe.cli.course import Course
-from dropscribe.cli.display import Display
+from dropscribe.cli.display import Show
 from dropscribe.cli.stack import Job, Stack
+from dropscribe.errors import Failure, read_failure
 
 LONGEST_START_S: Final = 120
 """From an upload to its execution: S3's event and the queue take seconds."""
-LONGEST_SILENCE_S: Final = 600
-"""Of AWS not answering, until we stop looking. The jobs run on."""
-SLOWEST_PAUSE_S: Final = 10
+CALLS_PER_S: Final = 5
+"""Of each kind, at most: Step Functions refills an account's allowance by 15 a second."""
+
+STAGES: Final = {
+    "Normalize": "normalize",
+    "TranscribeChunks": "transcribe",
+    "Format": "format",
+    "Notify": "notify",
+}
+"""States of `functions/pipeline.asl.json` → stages, as errors name them."""
+_SHARES: Final = {"normalize": 0.15, "transcribe": 0.7, "format": 0.1, "notify": 0.05}
+"""Roughly, of a job's time: for a progress bar that moves evenly."""
+_ENDED_BADLY: Final = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
+
+
+@dataclass
+class Step:
+    """One stage, entered once; a redrive enters it again."""
+
+    stage: str
+    entered: datetime
+    ended: datetime | None = None
+    outcome: str = "running"
+    """`running`, `completed` or `failed`."""
+    failed_tries: int = 0
+
+
+@dataclass
+class Course:
+    """Where a job is, from its execution's history: `advance` it by each new event. Pure."""
+
+    steps: list[Step] = field(default_factory=list)
+    chunks: int = 0
+    """In all; 0 until known."""
+    transcribed: set[int] = field(default_factory=set)
+    """Indexes of the chunks that are done."""
+    trouble: Failure | None = None
+    """The last failed try of the running stage."""
+    last_event: int = 0
+
+    def advance(self, events: Iterable[dict[str, Any]]) -> None:
+        for event in events:
+            self._advance(event)
+            self.last_event = event["id"]
+
+    @property
+    def stage(self) -> str | None:
+        return self.steps[-1].stage if self.steps else None
+
+    @property
+    def fraction(self) -> float:
+        """0 to 1."""
+        stages = list(_SHARES)
+        if self.stage not in stages:
+            return 0.0
+        before = sum(_SHARES[stage] for stage in stages[: stages.index(self.stage)])
+        within = len(self.transcribed) / self.chunks if self.chunks else 0.0
+        return before + (_SHARES["transcribe"] * within if self.stage == "transcribe" else 0.0)
+
+    @property
+    def label(self) -> str:
+        """What goes on, in a few words."""
+        label = self.stage or "starting"
+        if self.stage == "transcribe" and self.chunks:
+            label += f" {len(self.transcribed)} of {self.chunks}"
+        return f"{label}, again after {self.trouble.code}" if self.trouble else label
+
+    def _advance(self, event: dict[str, Any]) -> None:
+        kind, when = event["type"], event["timestamp"]
+        if kind.endswith("StateEntered"):
+            self._enter(event["stateEnteredEventDetails"]["name"], when)
+        elif kind.endswith("StateExited"):
+            if event["stateExitedEventDetails"]["name"] in STAGES:
+                self._end("completed", when)
+        elif kind == "MapStateStarted":
+            self.chunks, self.transcribed = event["mapStateStartedEventDetails"]["length"], set()
+        elif kind == "MapIterationSucceeded":
+            self.transcribed.add(event["mapIterationSucceededEventDetails"]["index"])
+        elif kind in ("TaskFailed", "TaskTimedOut"):
+            details = event.get("taskFailedEventDetails") or event.get("taskTimedOutEventDetails")
+            self._stumble(details or {})
+        elif kind == "TaskSucceeded":
+            self.trouble = None
+        elif kind in _ENDED_BADLY:
+            self._end("failed", when)
+        elif kind == "ExecutionRedriven" and self.steps:
+            self.steps.append(Step(self.steps[-1].stage, when))
+            self.trouble = None
+
+    def _enter(self, state: str, when: datetime) -> None:
+        """A redrive has entered its stage already."""
+        stage = STAGES.get(state)
+        if stage and not (self.stage == stage and self.steps[-1].outcome == "running"):
+            self.steps.append(Step(stage, when))
+
+    def _end(self, outcome: str, when: datetime) -> None:
+        if self.steps and self.steps[-1].outcome == "running":
+            self.steps[-1].ended, self.steps[-1].outcome = when, outcome
+
+    def _stumble(self, details: dict[str, Any]) -> None:
+        error, cause = details.get("error", ""), details.get("cause", "")
+        self.trouble = read_failure(error, cause, self.stage or "normalize")
+        if self.steps:
+            self.steps[-1].failed_tries += 1
 
 
 @dataclass
 class Watch:
-    """One job that is being followed."""
+    """One job as it stood at the last look."""
 
     job: Job
-    since: float = field(default_factory=time.monotonic)
-    course: Course = field(default_factory=Course)
     execution: Execution | None = None
     """None until it has started."""
+    course: Course = field(default_factory=Course)
 
     @property
-    def lost(self) -> bool:
-        """It should have started long ago."""
-        return self.execution is None and time.monotonic() - self.since > LONGEST_START_S
+    def status(self) -> str:
+        """`waiting`, `running`, `completed` or `failed`."""
+        if self.execution is None:
+            return "waiting"
+        if self.execution.running:
+            return "running"
+        return "completed" if self.execution.output is not None else "failed"
 
     @property
-    def ended(self) -> bool:
-        return self.execution is not None and not self.execution.running
+    def error(self) -> Failure | None:
+        """Of a job that failed."""
+        if self.execution is None or self.status != "failed":
+            return None
+        error = self.execution.error or self.execution.status
+        stage = self.course.stage or "normalize"
+        return read_failure(error, self.execution.cause or "", stage)
+
+    def look(self) -> None:
+        self.execution = aws.execution(self.job.arn)
+        if self.execution:
+            self.course.advance(aws.history_since(self.job.arn, self.course.last_event))
 
 
-def follow(stack: Stack, jobs: Sequence[Job], display: Display) -> Iterator[Watch]:
-    """Each job as soon as it has ended, or has been found lost. Raises one of `aws.ERRORS`."""
-    watches = [Watch(job) for job in jobs]
-    started = answered = time.monotonic()
+def follow(stack: Stack, jobs: Sequence[Job], show: Show) -> Iterator[Watch]:
+    """Each job as soon as it has ended, or should have started long ago."""
+    watches, began = [Watch(job) for job in jobs], time.monotonic()
     while watches:
-        try:
-            for watch in list(watches):
-                _look(watch, display)
-                if watch.ended or watch.lost:
-                    watches.remove(watch)
-                    yield watch
-            answered = time.monotonic()
-        except aws.ERRORS as error:
-            if not aws.is_transient(error) or time.monotonic() - answered > LONGEST_SILENCE_S:
-                raise
-            display.note(f"AWS does not answer ({aws.problem(error)}): still trying")
+        late = time.monotonic() - began > LONGEST_START_S
+        for watch in list(watches):
+            watch.look()
+            if watch.status in ("completed", "failed") or (late and watch.execution is None):
+                watches.remove(watch)
+                yield watch
+            elif watch.execution:
+                show(watch.job.name, watch.course.label, watch.course.fraction)
         if watches:
-            time.sleep(_pause_s(stack, len(watches), time.monotonic() - started))
-
-
-def _look(watch: Watch, display: Display) -> None:
-    watch.execution = aws.execution(watch.job.arn)
-    if watch.execution is None:
-        display.at(watch.job.name, "waiting to start", 0)
-        return
-    watch.course.advance(aws.history_since(watch.job.arn, watch.course.last_event))
-    if not watch.ended:
-        display.at(watch.job.name, watch.course.label, watch.course.fraction)
-
-
-def _pause_s(stack: Stack, jobs: int, elapsed_s: float) -> float:
-    """Long jobs and many jobs are looked at less often: AWS limits the calls of an account."""
-    slower = stack.pause_s * max(1 + elapsed_s / 120, jobs / 5)
-    return min(slower, max(SLOWEST_PAUSE_S, stack.pause_s * jobs / 5))
+            time.sleep(max(stack.pause_s, len(watches) / CALLS_PER_S))

@@ -17,7 +17,6 @@ from dropscribe.messages import ExecutionInput
 
 DEFAULT: Final = "dropscribe"
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9-]{1,40}-[0-9a-f]{32}")
-_GONE: Final = "Step Functions keeps ended jobs for 90 days."
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,13 @@ class Stack:
         return f"{self.pipeline_arn.replace(':stateMachine:', ':execution:')}:{job}"
 
 
-def load(name: str | None) -> Stack:
-    """By its name; None for the one that the environment names.
-
-    Raises `ClickException` where there is no such stack, or it is not one of ours.
-    """
-    name = name or os.environ.get("DROPSCRIBE_STACK") or DEFAULT
+def load(name: str) -> Stack:
+    """Raises `ClickException` where there is no such stack, or it is not one of ours."""
     outputs = aws.stack_outputs(name)
     if outputs is None:
         raise click.ClickException(
-            f"There is no stack {name!r} in {_place()}. Name yours with --stack or "
-            "DROPSCRIBE_STACK, deploy one with `sam build && sam deploy --guided`, or try --local."
+            f"There is no stack {name!r} in {_place()}. Name yours with --stack, "
+            "deploy one with `sam build && sam deploy --guided`, or try `submit --local`."
         )
     try:
         return _stack(name, outputs)
@@ -83,10 +78,11 @@ def find(stack: Stack, job_or_key: str) -> Job:
     """A job by its id, or that of the latest upload of a key. Raises `ClickException`."""
     if _JOB_ID.fullmatch(job_or_key) and (job := _by_id(stack, job_or_key)):
         return job
-    stored = stack.uploads.head(job_or_key)
+    stored = stack.uploads.head(job_or_key) if job_or_key else None
     if stored is None or stored.version_id is None:
         raise click.ClickException(
-            f"The stack {stack.name!r} has neither a job nor an upload {job_or_key!r}. {_GONE}"
+            f"The stack {stack.name!r} has neither a job nor an upload {job_or_key!r}. "
+            "Step Functions keeps ended jobs for 90 days."
         )
     return stack.job(job_or_key, stored.version_id)
 
@@ -101,6 +97,7 @@ def _by_id(stack: Stack, job: str) -> Job | None:
 
 
 def _stack(name: str, outputs: dict[str, str]) -> Stack:
+    host = urlsplit(aws.endpoint("stepfunctions")).hostname
     return Stack(
         name=name,
         uploads=Bucket(outputs["UploadsBucketName"]),
@@ -109,12 +106,8 @@ def _stack(name: str, outputs: dict[str, str]) -> Stack:
         pipeline_arn=outputs["PipelineArn"],
         queue_url=outputs["UploadsQueueUrl"],
         dead_letter_queue_url=outputs["UploadsDeadLetterQueueUrl"],
-        pause_s=0.5 if _is_local() else 2.0,
+        pause_s=0.5 if host in ("localhost", "127.0.0.1") else 2.0,
     )
-
-
-def _is_local() -> bool:
-    return urlsplit(aws.endpoint("stepfunctions")).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def _place() -> str:

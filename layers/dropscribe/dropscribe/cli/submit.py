@@ -1,79 +1,90 @@
-"""`dropscribe submit`."""
+"""`dropscribe submit` and `dropscribe redrive`: begin jobs, follow them to their ends, report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import tempfile
+import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
 from dropscribe import aws
 from dropscribe.aws import Bucket
-from dropscribe.cli import embedded, recordings, report
+from dropscribe.cli import report
 from dropscribe.cli.advice import advice
-from dropscribe.cli.display import Display, display
+from dropscribe.cli.display import Show, display
 from dropscribe.cli.follow import follow
 from dropscribe.cli.outcome import Outcome, collect
-from dropscribe.cli.settings import Carried, parse
-from dropscribe.cli.stack import DEFAULT, Job, Stack, load
-from dropscribe.options import SIDECAR_SUFFIX
-
-if TYPE_CHECKING:
-    from local.cloud import Cloud
-
-    Beside = Callable[[Cloud], AbstractContextManager[None]]
+from dropscribe.cli.settings import Carried
+from dropscribe.cli.stack import DEFAULT, Job, Stack, find
+from dropscribe.options import SIDECAR_SUFFIX, is_option_file
 
 INTERRUPTED: Final = 130
 _OURS: Final = {"written-by": "dropscribe-submit"}
 """Marks sidecars that a command wrote, so that the next one may replace them."""
 
 
-@dataclass(frozen=True)
-class Where:
-    """The stack of a command: deployed, or embedded for this one command."""
+def check_recordings(paths: Iterable[Path]) -> list[Path]:
+    """The same paths. Raises a usage error for the first that cannot become an upload."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        _check_recording(path)
+        if path.name in seen:
+            raise click.UsageError(
+                f"{seen[path.name]} and {path} have the same name, and so would be one upload: "
+                "rename one of them or submit it in a second command"
+            )
+        seen[path.name] = path
+    return list(seen.values())
 
-    stack: str | None
-    local: bool
-    parameters: tuple[str, ...]
-    """`Name=Value`, of the embedded one."""
-    beside: Beside | None = None
-    """Runs along with the embedded one."""
 
-    def check(self) -> None:
-        """Raises a usage error."""
-        if self.local and self.stack:
-            raise click.UsageError("--local and --stack exclude each other")
-        if self.parameters and not self.local:
-            raise click.UsageError("--parameter needs --local: a deployed stack has its parameters")
-
-    @contextmanager
-    def ready(self, engine: str | None) -> Iterator[Stack]:
-        """`engine`: what the jobs ask for."""
-        if not self.local:
-            yield load(self.stack)
-            return
-        given = embedded.parse_parameters(self.parameters)
-        parameters = embedded.with_defaults(given, engine)
-        with embedded.embedded_cloud(parameters) as cloud, self._beside(cloud):
-            yield load(DEFAULT)
-
-    def _beside(self, cloud: Cloud) -> AbstractContextManager[None]:
-        return self.beside(cloud) if self.beside else nullcontext()
+def _check_recording(path: Path) -> None:
+    if path.is_dir():
+        raise click.UsageError(f"{path} is a folder: name the recordings in it")
+    if not path.is_file():
+        raise click.UsageError(f"{path} does not exist")
+    if is_option_file(path.name):
+        raise click.UsageError(f"{path} holds options, not a recording: give options with --set")
+    if any(unicodedata.category(character) == "Cc" for character in path.name):
+        raise click.UsageError(f"the name of {path!r} holds a control character: rename it")
+    try:
+        path.name.encode()
+        path.open("rb").close()
+    except UnicodeEncodeError as error:
+        raise click.UsageError(f"the name of {path!r} is not UTF-8: rename it") from error
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def submit(
-    paths: tuple[Path, ...], settings: tuple[str, ...], out: Path, where: Where, *, as_json: bool
+    stack: Stack,
+    files: list[tuple[Path, Carried]],
+    out: Path,
+    *,
+    as_json: bool,
+    outlives: bool = True,
 ) -> int:
     """The exit code."""
-    where.check()
-    chosen = parse(settings)
-    files = [(path, chosen.carried(path)) for path in recordings.check(paths)]
-    with where.ready(chosen.texts.get("engine")) as stack:
-        session = Session(stack, out, outlives=not where.local)
-        return session.run(lambda view: session.upload(files, view), as_json=as_json)
+    session = Session(stack, out, outlives)
+    return session.run(lambda show: session.upload(files, show), as_json=as_json)
+
+
+def redrive(stack: Stack, job: str, out: Path, *, as_json: bool) -> int:
+    """The exit code. Raises `ClickException` where there is nothing to run again."""
+    found = find(stack, job)
+    execution = aws.execution(found.arn)
+    if execution is None or execution.not_redrivable is not None:
+        reason = execution.not_redrivable if execution else "it is not there, or not yet"
+        raise click.ClickException(f"The job {found.id} cannot be run again: {reason or 'too old'}")
+
+    def begin(show: Show) -> None:
+        aws.redrive(found.arn)
+        show(found.name, "starting again", 0)
+
+    return Session(stack, out, jobs=[found]).run(begin, as_json=as_json)
 
 
 @dataclass
@@ -86,31 +97,35 @@ class Session:
     """The stack is there after this command has ended."""
     jobs: list[Job] = field(default_factory=list)
 
-    def run(self, begin: Callable[[Display], None], *, as_json: bool) -> int:
+    def run(self, begin: Callable[[Show], None], *, as_json: bool) -> int:
         """Begin the jobs, follow them to their ends, report. The exit code."""
         outcomes: list[Outcome] = []
         try:
-            with display() as view:
-                begin(view)
-                for watch in follow(self.stack, self.jobs, view):
+            self.out.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.out).close()
+            with display() as show:
+                begin(show)
+                for watch in follow(self.stack, self.jobs, show):
                     outcomes.append(collect(self.stack, watch, self.out))
-                    view.ended(watch.job.name, outcomes[-1].status)
+                    show(watch.job.name, outcomes[-1].status, 1)
         except KeyboardInterrupt:
             click.echo(f"\nInterrupted. {self._afterwards()}", err=True)
             return INTERRUPTED
         except aws.ERRORS as error:
             raise click.ClickException(f"{advice(error)}\n{self._afterwards()}") from error
+        except OSError as error:
+            raise click.ClickException(f"{error}\n{self._afterwards()}") from error
         outcomes.sort(key=lambda outcome: self.jobs.index(outcome.job))
         if as_json:
-            report.as_json(outcomes)
+            report.print_json(outcomes)
         else:
-            report.as_text(outcomes, redrivable=self.outlives)
+            report.print_outcomes(outcomes, redrivable=self.outlives)
         return int(any(outcome.error for outcome in outcomes))
 
-    def upload(self, files: list[tuple[Path, Carried]], view: Display) -> None:
+    def upload(self, files: list[tuple[Path, Carried]], show: Show) -> None:
         for path, options in files:
             _put_sidecar(self.stack.uploads, path.name + SIDECAR_SUFFIX, options.sidecar)
-            self.jobs.append(_upload(self.stack, path, options.metadata, view))
+            self.jobs.append(_upload(self.stack, path, options.metadata, show))
 
     def _afterwards(self) -> str:
         if not self.jobs:
@@ -122,21 +137,21 @@ class Session:
         return "\n".join(["What was uploaded is being transcribed all the same:", *looks])
 
 
-def _upload(stack: Stack, path: Path, metadata: dict[str, str], view: Display) -> Job:
+def _upload(stack: Stack, path: Path, metadata: dict[str, str], show: Show) -> Job:
     size, sent = path.stat().st_size, 0
 
     def count(piece: int) -> None:
         nonlocal sent
         sent += piece
-        view.sending(path.name, sent, size)
+        show(path.name, "uploading", 0.99 * sent / (size or 1))
 
-    view.sending(path.name, 0, size)
+    count(0)
     version = stack.uploads.upload_version(path.name, path, metadata, count)
     if version is None:
         raise click.ClickException(
             f"The bucket {stack.uploads.name} keeps no versions: turn them on."
         )
-    view.at(path.name, "waiting to start", 0)
+    show(path.name, "waiting to start", 0)
     return stack.job(path.name, version)
 
 

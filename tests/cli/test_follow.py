@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dropscribe.cli.course import Course
+from dropscribe.cli.follow import Course
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
