@@ -6,11 +6,6 @@ Start with `local.cloud`.
 """
 
 import gc
-import sys
-
-# Where PYTHONDONTWRITEBYTECODE is set, as in many container images, and the packages were not
-# compiled when they were installed, each start would compile moto again: 3 s.
-sys.dont_write_bytecode = False
 
 # moto's CloudFormation imports 28 services with their tables: 2.7 s, one of them spent collecting
 # garbage that is none. So they are imported here, before anything of ours, with the collector off.

@@ -124,7 +124,7 @@ class TestSubmit:
 
 
 class TestAfterwards:
-    def test_a_key_stands_for_its_latest_job(
+    def test_a_key_stands_for_its_latest_job_which_is_not_run_again(
         self, dropscribe: Command, talk: Path, tmp_path: Path
     ) -> None:
         submitted = dropscribe("submit", talk, "--out", tmp_path, "--set", "formats=srt", "--json")
@@ -138,6 +138,12 @@ class TestAfterwards:
         ]
         assert (by_key["chunks"], by_key["chunks_transcribed"]) == (1, 1)
         assert list(by_key["outputs"]) == ["srt"]
+        again = dropscribe("redrive", talk.name)
+        assert again.exit_code == 1
+        assert again.stderr == (
+            f"Error: The job {by_key['job_id']} cannot be run again: "
+            "Execution is SUCCEEDED and cannot be redriven\n"
+        )
 
     def test_a_failed_job_shows_its_error_and_can_run_again(
         self, dropscribe: Command, letter: Path, tmp_path: Path
@@ -150,19 +156,6 @@ class TestAfterwards:
         assert only_job(again) == job
         stages = json.loads(dropscribe("status", letter.name, "--json").stdout)["steps"]
         assert [step["outcome"] for step in stages] == ["failed", "failed"]
-
-    def test_a_completed_job_is_not_run_again(
-        self, dropscribe: Command, talk: Path, tmp_path: Path
-    ) -> None:
-        job = only_job(
-            dropscribe("submit", talk, "--out", tmp_path, "--set", "formats=text", "--json")
-        )
-        result = dropscribe("redrive", job["job_id"])
-        assert result.exit_code == 1
-        assert result.stderr == (
-            f"Error: The job {job['job_id']} cannot be run again: "
-            "Execution is SUCCEEDED and cannot be redriven\n"
-        )
 
     def test_an_unknown_job_is_an_error(self, dropscribe: Command) -> None:
         result = dropscribe("status", "none.mp3")

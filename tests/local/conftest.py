@@ -44,7 +44,6 @@ def tool() -> Callable[..., str]:
             os.environ
             | cloud.environment
             | {"AWS_PAGER": "", "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.2"}
-            | {"PYTHONDONTWRITEBYTECODE": ""}  # or each would be compiled at every start
         )
         done = subprocess.run(
             [program, *arguments],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
+from local.environment import Installation
+from local.installer import SITE_PACKAGES
 
 ROOT = Path(__file__).parents[2]
 
@@ -151,26 +154,21 @@ class TestEnd:
     def test_functions_end_with_a_cloud_that_is_killed(
         self, project: Path, eventually: Callable[..., Any]
     ) -> None:
-        script = f"""
-import json, time
-from pathlib import Path
-from local.cloud import Cloud
-with Cloud(template=Path({str(project / "template.yaml")!r})) as cloud:
-    function = cloud.outputs["WorkFunctionName"]
-    answer = cloud.client("lambda").invoke(FunctionName=function, Payload='{{"do": "describe"}}')
-    print(json.loads(answer["Payload"].read())["pid"], flush=True)
-    time.sleep(60)
-"""
-        host = subprocess.Popen(
-            [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        assert host.stdout is not None
-        function = int(host.stdout.readline())
-        assert running(function)
-        host.send_signal(signal.SIGKILL)
-        host.wait()
-        host.stdout.close()
-        assert eventually(lambda: not running(function))
+        with socket.create_server(("127.0.0.1", 0)) as api:
+            folder = project / "functions" / "work"
+            command = Installation("app.handler", folder, (), SITE_PACKAGES).command()
+            environment = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.getsockname()[1]}"}
+            started = f"Popen({command}, stdin=-1, env={environment}, start_new_session=True)"
+            script = f"from subprocess import *; print({started}.pid, flush=True); input()"
+            host = subprocess.Popen(
+                [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            with host:
+                assert host.stdout
+                function = int(host.stdout.readline())
+                with api.accept()[0]:  # it has begun, and now waits for an event
+                    host.send_signal(signal.SIGKILL)
+                    assert eventually(lambda: not running(function))
 
 
 def running(pid: int) -> bool:

@@ -19,69 +19,32 @@ class TestAws:
     def test_a_copied_file_becomes_an_execution(
         self, cloud: Cloud, tool: Tool, tmp_path: Path, eventually: Wait
     ) -> None:
-        talk = tmp_path / "my talk.mp3"
+        talk, machine = tmp_path / "my talk.mp3", cloud.outputs["PipelineArn"]
         talk.write_bytes(b"words" * 2_000_000)
         tool(cloud, "aws", "s3", "cp", str(talk), f"s3://{cloud.outputs['UploadsName']}/calls/")
-        command = (
-            "stepfunctions",
-            "list-executions",
-            "--state-machine-arn",
-            cloud.outputs["PipelineArn"],
-        )
-        executions = eventually(lambda: json.loads(tool(cloud, "aws", *command))["executions"])
-        arn = executions[0]["executionArn"]
-        described = json.loads(
-            tool(cloud, "aws", "stepfunctions", "describe-execution", "--execution-arn", arn)
-        )
-        record = json.loads(described["input"])["record"]
-        assert record["eventName"] == "ObjectCreated:CompleteMultipartUpload"
-        assert record["s3"]["object"]["key"] == "calls/my+talk.mp3"
-
-    def test_a_queue_can_be_subscribed_and_read(self, cloud: Cloud, tool: Tool) -> None:
-        # Version 1 of the AWS CLI overrides AWS_ENDPOINT_URL for SQS; version 2 does not.
-        sqs = ("sqs", "--endpoint-url", cloud.endpoint)
-        queue = json.loads(tool(cloud, "aws", *sqs, "create-queue", "--queue-name", "mine"))[
-            "QueueUrl"
-        ]
-        attributes = tool(
-            cloud,
-            "aws",
-            *sqs,
-            "get-queue-attributes",
-            "--queue-url",
-            queue,
-            "--attribute-names",
-            "QueueArn",
-        )
-        topic = ("--topic-arn", cloud.outputs["TopicArn"])
-        endpoint = json.loads(attributes)["Attributes"]["QueueArn"]
-        tool(
-            cloud,
-            "aws",
-            "sns",
-            "subscribe",
-            *topic,
-            "--protocol",
-            "sqs",
-            "--notification-endpoint",
-            endpoint,
-        )
-        tool(cloud, "aws", "sns", "publish", *topic, "--message", "hello")
-        received = json.loads(tool(cloud, "aws", *sqs, "receive-message", "--queue-url", queue))
-        assert json.loads(received["Messages"][0]["Body"])["Message"] == "hello"
-
-    def test_a_failed_execution_can_be_redriven(
-        self, cloud: Cloud, tool: Tool, eventually: Wait
-    ) -> None:
         sfn = cloud.client("stepfunctions")
-        body = json.dumps({"first": "reject", "items": []})
-        arn = sfn.start_execution(stateMachineArn=cloud.outputs["PipelineArn"], input=body)[
-            "executionArn"
+        eventually(lambda: sfn.list_executions(stateMachineArn=machine)["executions"])
+        command = ("stepfunctions", "list-executions", "--state-machine-arn", machine)
+        arns = [
+            execution["executionArn"]
+            for execution in json.loads(tool(cloud, "aws", *command))["executions"]
         ]
-        eventually(lambda: sfn.describe_execution(executionArn=arn)["status"] == "FAILED")
-        assert "redriveDate" in json.loads(
-            tool(cloud, "aws", "stepfunctions", "redrive-execution", "--execution-arn", arn)
-        )
+        inputs = [json.loads(sfn.describe_execution(executionArn=arn)["input"]) for arn in arns]
+        # moto sends the event of a Put besides: one more duplicate, as any route must expect.
+        records = [
+            (it["record"]["eventName"], it["record"]["s3"]["object"]["key"]) for it in inputs
+        ]
+        assert ("ObjectCreated:CompleteMultipartUpload", "calls/my+talk.mp3") in records
+
+    def test_a_subscribed_queue_is_told(self, cloud: Cloud, tool: Tool) -> None:
+        sqs, topic = cloud.client("sqs"), cloud.outputs["TopicArn"]
+        queue = sqs.create_queue(QueueName="mine")["QueueUrl"]
+        asked = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+        endpoint = ("--notification-endpoint", asked["Attributes"]["QueueArn"])
+        tool(cloud, "aws", "sns", "subscribe", "--topic-arn", topic, "--protocol", "sqs", *endpoint)
+        cloud.client("sns").publish(TopicArn=topic, Message="hello")
+        received = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)
+        assert json.loads(received["Messages"][0]["Body"])["Message"] == "hello"
 
 
 class TestSam:
