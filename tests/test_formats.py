@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from dropscribe.cues import cues
 from dropscribe.formats import OUTPUTS
 from dropscribe.job import Chunk
-from dropscribe.options import Format, JobOptions, SubtitleOptions
+from dropscribe.api import Format
+from dropscribe.options import JobOptions, SubtitleOptions
 from dropscribe.timestamps import timestamp
 from dropscribe.transcript import Segment, Transcript, Word, add_usage, merge, parse_answer
 from tests.api_server import RECORDED

@@ -15,6 +15,8 @@ from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from dropscribe.api.error import ErrorObject
+
 ErrorCode = Literal[
     "invalid_options",
     "not_media",
@@ -44,10 +46,12 @@ LONGEST_MESSAGE: Final = 1000
 class JobError(Exception):
     """A failure whose cause is known. `str()` is ``"<code>: <sentence that says what to do>"``."""
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str, said: ErrorObject | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.said = said
+        """The API's own error, where it is one."""
 
 
 class Rejected(JobError):

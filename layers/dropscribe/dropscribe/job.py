@@ -8,7 +8,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from dropscribe.options import Format, JobOptions
+from dropscribe.api import Format
+from dropscribe.options import JobOptions
 
 JOB_ID_DIGITS: Final = 32
 """Hexadecimal digits of the hash in a job id: 128 bits."""

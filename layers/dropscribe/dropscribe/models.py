@@ -5,12 +5,13 @@ Sources: the API reference, recorded answers and the pricing and deprecation pag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Final
+from typing import Final, Literal
 
+from dropscribe.api import FORMATS, Format, Parameters
 from dropscribe.errors import Rejected
-from dropscribe.options import FORMATS, Format, JobOptions
+from dropscribe.options import JobOptions
 
 OPENAI_MAX_BODY_BYTES: Final = 26_214_400
 """Of the whole request body."""
@@ -18,29 +19,47 @@ MAX_UPLOAD_BYTES: Final = OPENAI_MAX_BODY_BYTES - 65_536
 """Of the audio: leaves room for the other parts of the form."""
 WARN_BEFORE_SHUTDOWN: Final = timedelta(days=120)
 
-_COMMON: Final = frozenset({"language", "prompt", "temperature", "chunking_strategy"})
+_SUBTITLES: Final[tuple[Format, ...]] = ("srt", "vtt", "verbose_json")
+_PLAIN: Final[tuple[Format, ...]] = ("json", "text")
+_SPEAKERS: Final = frozenset({"known_speaker_names", "known_speaker_references"})
 
 
 @dataclass(frozen=True)
 class Model:
-    """One model's abilities and limits."""
+    """One model's abilities and limits: a column of the API's validity matrix."""
 
     name: str
     engine: str
-    response_format: str
-    """The API format that carries most of what the model measures."""
+    formats: tuple[Format, ...]
+    """Values of `response_format` that it takes."""
+    response_format: Format
+    """The one of them that carries most of what the model measures: what a job asks for."""
     parameters: frozenset[str]
-    """Options of the API that it takes."""
+    """Parameters of the API that have an effect on a job."""
+    tolerated: frozenset[str] = frozenset()
+    """Parameters that a request may carry besides. Those in neither set are refused."""
+    streams: bool = True
+    """Sends events where `stream` asks for them, in place of one answer."""
     timed: bool = False
     """Answers with times of segments, so subtitles are possible."""
     detects_language: bool = False
     """Names the language, which `verbose_json` requires."""
+    lists_languages: bool = False
+    """Answers in `json` with the languages that it heard."""
     speakers: bool = False
     translates: bool = False
+    billed: Literal["tokens", "duration"] = "duration"
+    """What its `usage` counts."""
+    two_letter_language: bool = False
+    """`language` has to be ISO 639-1; other models take some codes of 639-3 too."""
     language: str | None = None
     """The only language that it knows."""
+    min_audio_ms: int = 100
+    """Shortest audio of one request."""
     max_audio_ms: int | None = None
     """Longest audio of one request."""
+    max_unchunked_ms: int | None = None
+    """Longest audio of one request without `chunking_strategy`."""
     max_bytes: int | None = MAX_UPLOAD_BYTES
     usd_per_minute: float | None = None
     """None: not known to us."""
@@ -48,74 +67,76 @@ class Model:
 
 
 _SHUTDOWN_2027: Final = date(2027, 2, 26)
+_GPT_4O: Final = Model(
+    name="gpt-4o-transcribe",
+    engine="openai",
+    formats=_PLAIN,
+    response_format="json",
+    parameters=frozenset({"language", "prompt", "temperature", "chunking_strategy", "include"}),
+    tolerated=frozenset({"languages", "keywords"}) | _SPEAKERS,
+    billed="tokens",
+    max_audio_ms=1_400_000,
+    usd_per_minute=0.006,
+    shutdown=_SHUTDOWN_2027,
+)
+_GPT_4O_MINI: Final = replace(_GPT_4O, name="gpt-4o-mini-transcribe", usd_per_minute=0.003)
 
 MODELS: Final[tuple[Model, ...]] = (
     Model(
         name="whisper-1",
         engine="openai",
+        formats=(*_PLAIN, *_SUBTITLES),
         response_format="verbose_json",
         parameters=frozenset({"language", "prompt", "temperature", "timestamp_granularities"}),
+        tolerated=frozenset({"languages", "keywords", "include", "chunking_strategy"}) | _SPEAKERS,
+        streams=False,
         timed=True,
         detects_language=True,
         translates=True,
+        two_letter_language=True,
         usd_per_minute=0.006,
         shutdown=_SHUTDOWN_2027,
     ),
     Model(
         name="gpt-transcribe",
         engine="openai",
+        formats=_PLAIN,
         response_format="json",
         parameters=frozenset({"languages", "keywords", "prompt", "temperature", "include"}),
+        tolerated=frozenset({"language", "chunking_strategy"}) | _SPEAKERS,
+        lists_languages=True,
         usd_per_minute=0.0045,
     ),
-    Model(
-        name="gpt-4o-transcribe",
-        engine="openai",
-        response_format="json",
-        parameters=_COMMON | {"include"},
-        max_audio_ms=1_400_000,
-        usd_per_minute=0.006,
-        shutdown=_SHUTDOWN_2027,
-    ),
-    Model(
-        name="gpt-4o-mini-transcribe",
-        engine="openai",
-        response_format="json",
-        parameters=_COMMON | {"include"},
-        max_audio_ms=1_400_000,
-        usd_per_minute=0.003,
-        shutdown=_SHUTDOWN_2027,
-    ),
-    Model(
-        name="gpt-4o-mini-transcribe-2025-12-15",
-        engine="openai",
-        response_format="json",
-        parameters=_COMMON | {"include"},
-        max_audio_ms=1_400_000,
-        usd_per_minute=0.003,
-        shutdown=_SHUTDOWN_2027,
-    ),
+    _GPT_4O,
+    _GPT_4O_MINI,
+    replace(_GPT_4O_MINI, name="gpt-4o-mini-transcribe-2025-12-15"),
     Model(
         name="gpt-4o-transcribe-diarize",
         engine="openai",
+        formats=(*_PLAIN, "diarized_json"),
         response_format="diarized_json",
-        parameters=frozenset(
-            {"language", "temperature", "chunking_strategy", "known_speaker_names"}
-            | {"known_speaker_references"}
-        ),
+        parameters=frozenset({"language", "temperature", "chunking_strategy"}) | _SPEAKERS,
+        tolerated=frozenset({"languages", "keywords"}),
         timed=True,
         speakers=True,
+        billed="tokens",
         max_audio_ms=1_400_000,
+        max_unchunked_ms=30_000,
         usd_per_minute=0.006,
         shutdown=_SHUTDOWN_2027,
     ),
     Model(
         name="pocketsphinx-en-us",
         engine="offline",
+        formats=FORMATS,
         response_format="verbose_json",
         parameters=frozenset({"language", "timestamp_granularities"}),
+        tolerated=frozenset({"languages", "keywords", "prompt", "temperature", "include"})
+        | {"chunking_strategy"},
         timed=True,
         detects_language=True,
+        # It takes all speech for English, whose English translation is the transcript itself.
+        translates=True,
         language="en",
         # Two thirds of real time on one slow core, within a function's 15 minutes.
         max_audio_ms=20 * 60_000,
@@ -124,10 +145,12 @@ MODELS: Final[tuple[Model, ...]] = (
     ),
 )
 _BY_NAME: Final = {model.name: model for model in MODELS}
-_API_OPTIONS: Final = (
-    *("language", "languages", "prompt", "keywords", "temperature", "chunking_strategy"),
-    *("include", "timestamp_granularities", "known_speaker_names", "known_speaker_references"),
-)
+_API_OPTIONS: Final = tuple(Parameters.model_fields)
+
+
+def named(name: str) -> Model | None:
+    """A model of the table; None where we do not know it, as with other servers' own."""
+    return _BY_NAME.get(name)
 
 
 def choose(options: JobOptions, today: date) -> Model:
@@ -215,16 +238,8 @@ def _named(options: JobOptions) -> Model:
 
 def _compatible(name: str) -> Model:
     """A model that we do not know, on some OpenAI-compatible server: taken for a Whisper."""
-    return Model(
-        name=name,
-        engine="openai",
-        response_format="verbose_json",
-        parameters=_BY_NAME["whisper-1"].parameters,
-        timed=True,
-        detects_language=True,
-        translates=True,
-        max_bytes=None,
-    )
+    whisper = _BY_NAME["whisper-1"]
+    return replace(whisper, name=name, max_bytes=None, usd_per_minute=None, shutdown=None)
 
 
 def _automatic(options: JobOptions, today: date) -> Model:

@@ -10,15 +10,13 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from email.header import decode_header, make_header
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dropscribe.api.request import Format, Parameters
 from dropscribe.errors import Rejected
 
-Format = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json"]
-FORMATS: Final[tuple[Format, ...]] = get_args(Format)
-Granularity = Literal["word", "segment"]
 Engine = Literal["openai", "whisper", "offline"]
 
 LARGEST_OPTION_FILE_BYTES: Final = 16 << 20
@@ -45,24 +43,6 @@ Label = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """Short text without control characters: SNS takes no others."""
 
 
-def _no_bool(value: object) -> object:
-    """Python takes `true` for the number 1; the writer of an option did not mean it."""
-    if isinstance(value, bool):
-        raise ValueError("Input should be a number")  # noqa: TRY004 - pydantic reads ValueError
-    return value
-
-
-class VadConfig(BaseModel):
-    """Server-side voice activity detection (`chunking_strategy` as an object)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    type: Literal["server_vad"]
-    prefix_padding_ms: Annotated[int, Field(ge=0)] | None = None
-    silence_duration_ms: Annotated[int, Field(ge=0)] | None = None
-    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-
-
 class SubtitleOptions(BaseModel):
     """How cues in srt and vtt are cut. Defaults: Netflix timed text style guide, adult."""
 
@@ -78,27 +58,11 @@ class SubtitleOptions(BaseModel):
     """Two frames at 24 frames a second."""
 
 
-class JobOptions(BaseModel):
-    """Everything that a job can be told. The first eleven are the transcription API's own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class JobOptions(Parameters):
+    """Everything that a job can be told: the transcription API's own parameters, and these."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)] = "auto"
     """`auto` picks by what is asked for."""
-    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}$")] | None = None
-    """Spoken language, ISO 639-1 (some models: 639-3)."""
-    languages: list[Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}$")]] | None = None
-    """Languages that may be spoken (`gpt-transcribe`)."""
-    prompt: str | None = None
-    keywords: list[str] | None = None
-    temperature: Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)] | None = None
-    chunking_strategy: Literal["auto"] | VadConfig | None = None
-    include: list[Literal["logprobs"]] | None = None
-    timestamp_granularities: list[Granularity] | None = None
-    known_speaker_names: Annotated[list[str], Field(max_length=4)] | None = None
-    known_speaker_references: Annotated[list[str], Field(max_length=4)] | None = None
-    """Data URLs of 2 to 10 s of each known speaker's voice."""
-
     engine: Engine = "openai"
     task: Literal["transcribe", "translate"] = "transcribe"
     """`translate`: into English."""
@@ -107,7 +71,7 @@ class JobOptions(BaseModel):
     channels: Literal["mix", "split"] = "mix"
     """`split`: one speaker a channel, for stereo calls."""
     subtitles: SubtitleOptions = SubtitleOptions()
-    labels: Annotated[dict[Label, Label], Field(max_length=50)] = {}
+    labels: Annotated[dict[Label, Label], Field(max_length=50)] = Field(default={})
     """Handed through to the notification, whose size is limited."""
     tenant: Annotated[Label, Field(min_length=1)] | None = None
 
@@ -115,11 +79,6 @@ class JobOptions(BaseModel):
     def _agree(self) -> Self:
         if self.language and self.languages:
             raise ValueError("`language` and `languages` exclude each other: give one of them")
-        if len(self.known_speaker_names or []) != len(self.known_speaker_references or []):
-            raise ValueError(
-                "`known_speaker_names` and `known_speaker_references` must be of the same length: "
-                "one reference for each name"
-            )
         if self.task == "translate" and self.formats and "diarized_json" in self.formats:
             raise ValueError(
                 "`task: translate` and `formats: diarized_json` exclude each other: "

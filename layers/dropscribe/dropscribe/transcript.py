@@ -193,10 +193,8 @@ def _language(parts: Sequence[tuple[Chunk, Answer]]) -> str | None:
 def _named_language(answer: Answer) -> str | None:
     if isinstance(answer, TranscriptionVerbose):
         return answer.language
-    named = (answer.model_extra or {}).get("languages")
-    if isinstance(named, list) and len(named) == 1 and isinstance(named[0], dict):
-        return named[0].get("code")
-    return None
+    named = answer.languages if isinstance(answer, Transcription) else None
+    return named[0].code if named and len(named) == 1 else None
 
 
 def _logprobs(parts: Sequence[tuple[Chunk, Answer]]) -> list[Logprob] | None:

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from dropscribe.api.object import ApiObject
 from dropscribe.api.usage import Usage
 
 
-class TranscriptionDiarizedSegment(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
+class TranscriptionDiarizedSegment(ApiObject):
     type: Literal["transcript.text.segment"] = "transcript.text.segment"
     text: str
     """Begins with a space."""
     speaker: str
-    """A known speaker's name, or `A`, `B`, … in order of first speech."""
+    """A known speaker's name, or `A`, `B`, … in order of first speech. Of this one request."""
     start: float
+    """Seconds from the beginning of the recording."""
     end: float
+    """Seconds."""
     id: str
     """`seg_0`, `seg_1`, …"""
 
 
-class TranscriptionDiarized(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
+class TranscriptionDiarized(ApiObject):
     text: str
     """Plain: without speakers."""
     task: str | None = None
-    """Absent in answers before about March 2026."""
+    """`transcribe`; absent in answers before about March 2026."""
     duration: float | None = None
-    """Absent in answers before about March 2026."""
+    """Seconds; absent in answers before about March 2026."""
     segments: list[TranscriptionDiarizedSegment]
     usage: Usage | None = None

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
+from dropscribe.api.object import ApiObject
 from dropscribe.api.usage import Usage
 
 
-class Logprob(BaseModel):
-    """One token with its log probability."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
+class Logprob(ApiObject):
+    """One token with its log probability. All tokens joined are the text."""
 
     token: str | None = None
+    """With the space before it."""
     logprob: float | None = None
-    """Natural logarithm; may be slightly above 0 in real answers."""
+    """Natural logarithm; at most 0, in real answers sometimes slightly above."""
     bytes: list[int] | None = None
-    """UTF-8 bytes of the token."""
+    """UTF-8 bytes of the token, 0 to 255 each."""
 
 
-class Transcription(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
+class DetectedLanguage(ApiObject):
+    code: str
+    """ISO 639-1, or 639-3 where that has none."""
 
+
+class Transcription(ApiObject):
     text: str
+    """Without space around it."""
     logprobs: list[Logprob] | None = None
-    """Only with `include[]=logprobs`."""
+    """Only with `include[]=logprobs`, and not of silence."""
+    languages: list[DetectedLanguage] | None = None
+    """Of `gpt-transcribe`, as recorded in July 2026; not in the reference. Empty for silence."""
     usage: Usage | None = None

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag
+from pydantic import Discriminator, Tag
+
+from dropscribe.api.object import ApiObject
 
 
-class InputTokenDetails(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
+class InputTokenDetails(ApiObject):
     audio_tokens: int | None = None
+    """Of the recording; observed: ten a second."""
     text_tokens: int | None = None
+    """Of the prompt and of known speakers."""
 
 
-class TokenUsage(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
+class TokenUsage(ApiObject):
     type: Literal["tokens"] = "tokens"
     total_tokens: int
+    """Input and output."""
     input_tokens: int
     input_token_details: InputTokenDetails | None = None
     output_tokens: int
 
 
-class DurationUsage(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
+class DurationUsage(ApiObject):
     type: Literal["duration"] = "duration"
     seconds: int | float
     """Billed seconds of audio; the API rounds up to a whole number."""

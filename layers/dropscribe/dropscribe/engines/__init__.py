@@ -8,32 +8,31 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from dropscribe.api import (
+    ApiObject,
+    Logprob,
+    Request,
+    TranscriptionRequest,
+    TranscriptionSegment,
+    TranscriptionWord,
+    TranslationRequest,
+)
 from dropscribe.models import Model, takes
 from dropscribe.options import JobOptions
 
 
-class Request(BaseModel):
-    """Every parameter that changes an answer, under the API's own names."""
+class Recognized(BaseModel):
+    """One stretch of speech, as a recognizer in this process hands it out while it works."""
 
     model_config = ConfigDict(frozen=True)
 
-    task: str
-    model: str
-    response_format: str
-    language: str | None = None
-    languages: list[str] | None = None
-    prompt: str | None = None
-    keywords: list[str] | None = None
-    temperature: float | None = None
-    chunking_strategy: str | dict[str, Any] | None = None
-    include: list[str] | None = None
-    timestamp_granularities: list[str] | None = None
-    known_speaker_names: list[str] | None = None
-    known_speaker_references: list[str] | None = None
+    segment: TranscriptionSegment
+    words: list[TranscriptionWord]
+    logprobs: list[Logprob]
 
 
 class Calls(Protocol):
@@ -51,12 +50,16 @@ class Calls(Protocol):
 class Engine(Protocol):
     """Transcribes one audio file (16 kHz mono FLAC). Raises `Rejected` or `Unavailable`."""
 
-    def __call__(self, audio: Path, request: Request, calls: Calls) -> dict[str, Any]: ...
+    def __call__(self, audio: Path, request: Request, calls: Calls) -> ApiObject: ...
 
 
 def request_for(options: JobOptions, model: Model) -> Request:
     """What one chunk of a job asks of its engine."""
-    given = options.model_dump(include=set(Request.model_fields), exclude_none=True)
+    kind = TranslationRequest if options.task == "translate" else TranscriptionRequest
+    given = options.model_dump(include=set(kind.model_fields), exclude_none=True)
+    given |= {"model": model.name, "response_format": model.response_format}
+    if kind is TranslationRequest:
+        return TranslationRequest.model_validate(given)
     if options.language and "language" not in model.parameters and takes(model, "language"):
         given["languages"] = [given.pop("language")]
     if model.speakers:
@@ -65,11 +68,11 @@ def request_for(options: JobOptions, model: Model) -> Request:
     if "word" in (options.timestamp_granularities or []):
         # Words alone would cost the segments, which subtitles are made of.
         given["timestamp_granularities"] = ["word", "segment"]
-    given |= {"model": model.name, "response_format": model.response_format}
-    return Request.model_validate(given)
+    return TranscriptionRequest.model_validate(given)
 
 
 def result_key(audio_sha256: str, endpoint: str, request: Request) -> str:
     """Where the answer to a request is kept: the same question has the same key."""
-    asked = f"{audio_sha256}\0{endpoint}\0{request.model_dump_json(exclude_none=True)}"
-    return f"results/{hashlib.sha256(asked.encode()).hexdigest()}.json"
+    asked = f"{request.task}\0{request.model_dump_json(exclude_none=True)}"
+    question = f"{audio_sha256}\0{endpoint}\0{asked}"
+    return f"results/{hashlib.sha256(question.encode()).hexdigest()}.json"

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from dropscribe.api import Format
 from dropscribe.formats.diarized_json import diarized_json
 from dropscribe.formats.json import json
 from dropscribe.formats.srt import srt
 from dropscribe.formats.text import text
 from dropscribe.formats.verbose_json import verbose_json
 from dropscribe.formats.vtt import vtt
-from dropscribe.options import Format, JobOptions
+from dropscribe.options import JobOptions
 from dropscribe.transcript import Transcript
 
 

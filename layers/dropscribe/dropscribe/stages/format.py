@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from dropscribe.api import Answer, DurationUsage
+from dropscribe.api import Answer, DurationUsage, Format
 from dropscribe.aws import Bucket
 from dropscribe.errors import Rejected
 from dropscribe.formats import OUTPUTS, RECEIPT_SUFFIX
@@ -27,7 +27,6 @@ from dropscribe.job import (
 )
 from dropscribe.messages import NotifyRequest
 from dropscribe.notification import Data, attributes, notification, origin, subject
-from dropscribe.options import Format
 from dropscribe.publish import Document, publish_all, retire_others
 from dropscribe.receipt import Billing, OutputFile, Receipt, receipt
 from dropscribe.stages.transcribe import load_manifest

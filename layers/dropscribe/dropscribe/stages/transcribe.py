@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from dropscribe import models
 from dropscribe.aws import Bucket
 from dropscribe.engines import Engine, request_for, result_key
@@ -27,7 +25,6 @@ from dropscribe.job import (
     manifest_key,
 )
 from dropscribe.timestamps import timestamp
-from dropscribe.transcript import parse_answer
 
 
 @dataclass(frozen=True)
@@ -71,16 +68,13 @@ def transcribe(
             calls = CallLog(work, f"{calls_prefix(job_id)}{index:05d}-")
             try:
                 answer = engine(path, request, calls)
-                parse_answer(request.response_format, answer)
             except JobError as error:
                 raise type(error)(error.code, f"{_place(chunk)}: {error.message}") from error
-            except ValidationError as error:
-                raise Rejected("engine_failed", f"{_place(chunk)}: {_unlike(error)}") from error
         result = ChunkResult(
             engine=manifest.engine,
             model=manifest.model,
             response_format=request.response_format,
-            response=answer,
+            response=answer.model_dump(mode="json", exclude_unset=True),
         )
         # Whoever was first keeps its answer: two jobs that ran at once then agree.
         work.write_if(key, result.model_dump_json().encode(), replacing=None)
@@ -100,17 +94,6 @@ def load_manifest(work: Bucket, job_id: str) -> Manifest:
     if content is None:
         raise Rejected("internal", f"{work.uri(manifest_key(job_id))} is gone: upload again")
     return Manifest.model_validate_json(content)
-
-
-def _unlike(error: ValidationError) -> str:
-    """What is wrong with an answer, without any of its content: that may be what was said."""
-    problems = error.errors(include_input=False, include_url=False, include_context=False)
-    first = "; ".join(f"{_path(problem['loc'])}: {problem['msg']}" for problem in problems[:3])
-    return f"the answer is not the API's object ({first})"
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location)
 
 
 def _place(chunk: Chunk) -> str:
