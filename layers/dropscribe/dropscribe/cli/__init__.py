@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,84 @@ def submit(
     help="Where the embedded cloud listens, on this machine only; 0 for any free port.",
 )
 @_PARAMETER
-def up(port: int, parameters: tuple[str, ...]) -> None:
+@click.option(
+    "--engine",
+    type=click.Choice(["openai", "offline"]),
+    help="The recognizer of uploads that choose none.",
+)
+@click.option(
+    "--api",
+    type=click.Choice(["local"]),
+    help="`local`: engine openai asks a transcription API that is started along (`serve`).",
+)
+def up(port: int, parameters: tuple[str, ...], engine: str | None, api: str | None) -> None:
     """Start the embedded cloud and run it until interrupted."""
     from dropscribe.cli.embedded import up as run
 
-    run(port, parameters)
+    run(port, parameters, engine, api)
+
+
+@main.command()
+@click.option(
+    "--engine",
+    type=click.Choice(["offline"]),
+    default="offline",
+    show_default=True,
+    help="Who recognizes speech.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where it listens; anywhere but on this machine it needs keys.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="0 for any free port.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 256),
+    help="Requests at work at once, each with an engine of its own.  [default: processors]",
+)
+@click.option(
+    "--timeout-s",
+    type=click.FloatRange(1, 86_400),
+    default=600,
+    show_default=True,
+    help="For one request.",
+)
+@click.option(
+    "--max-body-bytes",
+    type=click.IntRange(1),
+    default=26_214_400,
+    show_default=True,
+    help="Of one request; the default is OpenAI's.",
+)
+def serve(engine: str, host: str, port: int, concurrency: int | None, **limits: Any) -> None:
+    """Serve the transcription API, compatible with OpenAI's, from this machine.
+
+    Bearer keys are read from DROPSCRIBE_API_KEYS, separated by commas. The first line printed is
+    the base URL.
+    """
+    try:
+        from dropscribe.server.app import Service
+        from dropscribe.server.serve import KEYS_VARIABLE, NotServed, keys_from
+        from dropscribe.server.serve import serve as run
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"The server lacks the package {error.name!r}: install dropscribe with its extras, "
+            "`pip install 'dropscribe[server,offline]'`."
+        ) from error
+    keys = keys_from(os.environ.get(KEYS_VARIABLE, ""))
+    service = Service(concurrency or os.cpu_count() or 1, keys, **limits)
+    try:
+        run(engine, host, port, service)
+    except NotServed as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()
