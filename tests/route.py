@@ -17,8 +17,17 @@ PATIENCE_S = 60.0
 class Route:
     """`with Route(template, …) as route:` deploys; `route.run(…)` uploads and awaits the news."""
 
-    def __init__(self, template: Path, *, api_url: str, api_key: str) -> None:
+    def __init__(
+        self,
+        template: Path,
+        *,
+        api_url: str,
+        api_key: str,
+        parameters: dict[str, str] | None = None,
+    ) -> None:
+        """`parameters`: of the template, in place of those that most tests take."""
         self._template, self._api_url, self._api_key = template, api_url, api_key
+        self._parameters = parameters or {}
         self.cloud = Cloud()
         self.news: list[dict[str, Any]] = []
         """Notifications received so far, attributes beside the parsed message."""
@@ -29,6 +38,7 @@ class Route:
         parameters = {
             **{"Engine": "offline", "ApiBaseUrl": self._api_url, "ApiKeySecretArn": arn},
             **{"MaxAudioMinutes": "2", "MaxConcurrency": "4"},
+            **self._parameters,
         }
         self.outputs = self.cloud.deploy(self._template, "dropscribe", parameters)
         self.s3, self.sqs, self.states = map(self.cloud.client, ("s3", "sqs", "stepfunctions"))

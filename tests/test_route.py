@@ -37,7 +37,7 @@ class TestSuccess:
         assert (verbose.language, verbose.duration, verbose.text) == ("english", 2.99, text)
         assert " ".join(word.word for word in verbose.words or []) == text
         assert verbose.segments is not None
-        assert "avg_logprob" not in files[".verbose.json"]
+        assert all(segment.avg_logprob is not None for segment in verbose.segments)
         assert files[".vtt"].startswith("WEBVTT\n\n00:00:00.")
         assert files[".srt"].startswith("1\n00:00:00,")
         assert files[".srt"].replace(",", ".") in "1\n" + files[".vtt"].split("\n\n", 1)[1] + "\n"

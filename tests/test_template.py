@@ -294,7 +294,7 @@ class TestFunctions:
             (
                 "TranscribeFunction",
                 "transcribe",
-                {"WORK_BUCKET", "API_BASE_URL", "API_KEY_SECRET_ARN"},
+                {"WORK_BUCKET", "API_BASE_URL", "API_KEY_SECRET_ARN", "API_HEADERS"},
             ),
             ("FormatFunction", "format", {"WORK_BUCKET", "TRANSCRIPTS_BUCKET"}),
             (
@@ -429,7 +429,10 @@ class TestParameters:
                 "arn:aws:secretsmanager:eu-west-1:123456789012:secret:k-AbC123",
                 True,
             ),
+            ("ApiKeySecretArn", "arn:aws:ssm:eu-west-1:123456789012:parameter/api/key", True),
             ("ApiKeySecretArn", "sk-oops-the-key-itself", False),
+            ("ApiHeaders", '{"api-key": "{key}"}', True),
+            ("ApiHeaders", "api-key: {key}", False),
         ],
     )
     def test_a_mistake_is_found_before_the_stack_is_touched(

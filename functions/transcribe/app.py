@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import Any, Final
@@ -53,18 +54,33 @@ def engine(name: str, deadline: float) -> tuple[Engine, str]:
         from dropscribe.engines import offline
 
         return offline.transcribe, f"offline {__version__}"
-    from dropscribe.engines.openai import OpenAI
+    from dropscribe.engines import openai
 
     base_url = os.environ["API_BASE_URL"]
-    return OpenAI(base_url, api_key, deadline), base_url
+    return openai.engine(base_url, api_key, deadline, headers(os.environ["API_HEADERS"])), base_url
 
 
 def api_key() -> str | None:
-    """The secret's text; None where the deployment names no secret."""
+    """The text of the secret or parameter; None where the deployment names none."""
     arn = os.environ["API_KEY_SECRET_ARN"]
     if not arn:
         return None
     try:
+        if arn.split(":")[2] == "ssm":
+            return str(parameters.get_parameter(arn, decrypt=True, max_age=KEY_CACHED_S))
         return str(parameters.get_secret(arn, max_age=KEY_CACHED_S))
     except GetParameterError as error:
-        raise Rejected("unauthorized", f"the secret {arn} cannot be read: {error}") from error
+        raise Rejected("unauthorized", f"{arn} cannot be read: {error}") from error
+
+
+def headers(text: str) -> dict[str, str]:
+    """Those of the ApiHeaders parameter."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(item, str) for item in found.values()):
+        raise Rejected(
+            "invalid_options", "ApiHeaders is no JSON object of texts: deploy anew"
+        )
+    return found

@@ -21,6 +21,7 @@ from dropscribe.cli.settings import split_pair
 from dropscribe.cli.stack import DEFAULT
 
 if TYPE_CHECKING:
+    from local.api import LocalApi
     from local.cloud import Cloud
 
     Beside = Callable[[Cloud], AbstractContextManager[None]]
@@ -34,18 +35,24 @@ def embedded_cloud(
     port: int = 0,
     engine: str | None = None,
     beside: Beside | None = None,
+    api: str | None = None,
 ) -> Iterator[Cloud]:
     """Start it, deploy template.yaml, and point this process at it; `beside` runs along.
 
-    `pairs`: `Name=Value`, parameters of the template; `engine`: what the jobs ask for.
+    `pairs`: `Name=Value`, parameters of the template; `engine`: what the jobs ask for; `api`:
+    `local` for a transcription API on this machine.
     """
     given = dict(split_pair(text, "--parameter", "Name=Value") for text in pairs)
     root, started = _find_clone(), time.monotonic()
     click.echo("Starting the embedded cloud …", err=True)
     module = _import(root)
     try:
-        with module.Cloud(port=port) as cloud, pointed_at(cloud.environment):
-            parameters = _parameters(cloud, given, engine)
+        with (
+            importlib.import_module("local.api").local_api() if api else nullcontext() as served,
+            module.Cloud(port=port) as cloud,
+            pointed_at(cloud.environment),
+        ):
+            parameters = _parameters(cloud, given, engine, served)
             cloud.deploy(root / "template.yaml", DEFAULT, parameters)
             click.echo(f"ready after {time.monotonic() - started:.1f} s", err=True)
             with beside(cloud) if beside else nullcontext():
@@ -56,10 +63,10 @@ def embedded_cloud(
         raise click.ClickException(f"{error}: choose another with --port.") from error
 
 
-def up(port: int, pairs: Iterable[str]) -> None:
+def up(port: int, pairs: Iterable[str], engine: str | None, api: str | None) -> None:
     """Until SIGINT or SIGTERM; both are how it is meant to end."""
     stopped = threading.Event()
-    with embedded_cloud(pairs, port) as cloud:
+    with embedded_cloud(pairs, port, engine, api=api) as cloud:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
         click.echo(_directions(cloud))
@@ -105,19 +112,23 @@ def _import(root: Path) -> Any:
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"The embedded cloud lacks the package {error.name!r}: run `make demo` in {root}, "
-            "or install the project there with its extras: `pip install -e '.[offline,cli,local]'`."
+            "or install the project there with its extras: "
+            "`pip install -e '.[offline,cli,server,local]'`."
         ) from error
 
 
-def _parameters(cloud: Cloud, given: dict[str, str], engine: str | None) -> dict[str, str]:
+def _parameters(
+    cloud: Cloud, given: dict[str, str], engine: str | None, api: LocalApi | None
+) -> dict[str, str]:
     """As every user of the official SDK expects: OPENAI_API_KEY and OPENAI_BASE_URL are honoured.
 
-    The key goes where it is in AWS: into a secret, of which the functions know the ARN. With
-    nothing to go by, the engine is the one that needs no key.
+    An `api` on this machine goes before them. The key goes where it is in AWS: into a secret, of
+    which the functions know the ARN. With nothing to go by, the engine is the one without a key.
     """
     key, base_url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL")
-    hosted = key or base_url or engine == "openai"
-    defaults = {"Engine": "openai" if hosted else "offline"}
+    if api:
+        key, base_url = api.key, api.base_url
+    defaults = {"Engine": engine or ("openai" if key or base_url else "offline")}
     if base_url:
         defaults["ApiBaseUrl"] = base_url.rstrip("/")
     if key and "ApiKeySecretArn" not in given:
