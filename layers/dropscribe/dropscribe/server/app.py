@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import logging
@@ -11,7 +12,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -43,10 +44,12 @@ from dropscribe.api import (
 from dropscribe.api import Request as Asked
 from dropscribe.models import OPENAI_MAX_BODY_BYTES, Model
 from dropscribe.server.refused import Refused, server_error
+from dropscribe.server.threads import in_thread
 
 logger = logging.getLogger("dropscribe.server")
 
 RETRY_AFTER_S: Final = 1
+DRAIN_S: Final = 30
 MOST_PARTS: Final = 200
 """Of a form: four lists, and room."""
 TEXT: Final = "text/plain; charset=utf-8"
@@ -114,7 +117,7 @@ def create_app(
         exception_handlers={Refused: _refused, HTTPException: _http, Exception: _unexpected},
         lifespan=around,
     )
-    return _Identified(app)
+    return _Identified(app, service.max_body_bytes)
 
 
 @dataclass(frozen=True)
@@ -122,17 +125,27 @@ class _Identified:
     """Names every answer, says how long it took, and logs one line: never what was said."""
 
     app: ASGIApp
+    most: int
+    """Bytes that are read on of a body that was refused."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, name, status = time.monotonic(), f"req_{uuid.uuid4().hex}", 0
+        started, name, status, whole = time.monotonic(), f"req_{uuid.uuid4().hex}", 0, False
+
+        async def followed() -> Message:
+            nonlocal whole
+            message = await receive()
+            whole = whole or not message.get("more_body", False)
+            return message
 
         async def named(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if status >= 400 and not whole:
+                    await _drain(receive, self.most)
                 took = str(_ms_since(started)).encode()
                 message["headers"] = [
                     *message.get("headers", []),
@@ -142,7 +155,7 @@ class _Identified:
             await send(message)
 
         try:
-            await self.app(scope, receive, named)
+            await self.app(scope, followed, named)
         finally:
             line = {
                 **{"request_id": name, "method": scope["method"], "path": scope["path"]},
@@ -170,7 +183,6 @@ class _Job:
 
     async def respond(self) -> Response:
         if self.service.running >= self.service.concurrency:
-            await _drain(self.http, self.service.max_body_bytes)
             raise _busy()
         self.service.running += 1
         handed_on = False
@@ -210,37 +222,29 @@ class _Job:
 
     async def _read(self, folder: Path) -> tuple[Path, Asked, Model]:
         """The form, judged before anything is decoded."""
-        fields, file = await self._form()
-        values, self.ignored = from_form(fields, self.kind)
-        model = _known(self.service, str(values.get("model", ""))) if "model" in values else None
-        try:
-            asked = self.kind.model_validate(values)
-        except ValidationError as error:
-            raise Refused(*_invalid(validity.explained(error))) from error
-        if model is None:
-            raise _no_model(asked.model)
-        self.http.scope["dropscribe"] = {"model": asked.model, "format": asked.response_format}
-        if file is None:
-            message = "Missing required parameter: 'file'."
-            raise Refused(400, invalid_request(message, "file", "missing_required_parameter"))
-        refusal = (
-            validity.refusal(asked, model)
-            or self._backend.refusal(asked)
-            or validity.file_refusal(file.filename or "", model)
-        )
-        if refusal:
-            raise Refused(400, refusal)
-        self.ignored += self._backend.ignored(asked)
-        upload = folder / "upload"
-        with upload.open("wb") as target:
-            await asyncio.to_thread(shutil.copyfileobj, file.file, target)
-        await file.close()
+        async with self._form() as form:
+            parts = form.multi_items()
+            asked, model = self._asked(
+                (name, text) for name, text in parts if isinstance(text, str)
+            )
+            files = (
+                part for name, part in parts if name == "file" and isinstance(part, UploadFile)
+            )
+            file = next(files, None)
+            if file is None:
+                message = "Missing required parameter: 'file'."
+                raise Refused(400, invalid_request(message, "file", "missing_required_parameter"))
+            if refusal := validity.file_refusal(file.filename or "", model):
+                raise Refused(400, refusal)
+            upload = folder / "upload"
+            with upload.open("wb") as target:
+                await in_thread(shutil.copyfileobj, file.file, target)
         return upload, asked, model
 
-    async def _form(self) -> tuple[list[tuple[str, str]], UploadFile | None]:
-        """Text parts in their order, and the file; no more than the limit is read into either."""
+    @asynccontextmanager
+    async def _form(self) -> AsyncIterator[FormData]:
+        """The parts of the body; no more than the limit is read."""
         if not self.http.headers.get("content-type", "").startswith("multipart/form-data"):
-            await _drain(self.http, self.service.max_body_bytes)
             message = "The body has to be multipart/form-data with a part 'file'."
             raise Refused(400, invalid_request(message, "file", "invalid_content_type"))
         most = self.service.max_body_bytes
@@ -249,13 +253,29 @@ class _Job:
         try:
             form = await limited.form(max_files=10, max_fields=MOST_PARTS, max_part_size=most)
         except _TooLarge as error:
-            await _drain(self.http, most)
             raise _too_large(most, counted.read) from error
-        parts = form.multi_items()
-        file = next(
-            (part for name, part in parts if name == "file" and isinstance(part, UploadFile)), None
-        )
-        return [(name, part) for name, part in parts if isinstance(part, str)], file
+        try:
+            yield form
+        finally:
+            await form.close()
+
+    def _asked(self, fields: Iterable[tuple[str, str]]) -> tuple[Asked, Model]:
+        """What is asked for, and of which model, unless one of them refuses it."""
+        values, self.ignored = from_form(fields, self.kind)
+        try:
+            asked = self.kind.model_validate(values)
+        except ValidationError as error:
+            raise _invalid(validity.explained(error)) from error
+        model = _known(self.service, asked.model)
+        if model is None:
+            raise _no_model(asked.model)
+        self.http.scope["dropscribe"] = {"model": asked.model, "format": asked.response_format}
+        if refusal := validity.refusal(asked, model) or self._backend.refusal(asked):
+            raise Refused(400, refusal)
+        self.ignored += self._backend.ignored(asked)
+        if isinstance(asked, TranscriptionRequest) and asked.stream and not _streams(asked, model):
+            self.ignored.append("stream")
+        return asked, model
 
     async def _unless_gone(self, work: Awaitable[Any]) -> Any:
         """The result of some work, which stops when nobody waits for it any more."""
@@ -350,18 +370,16 @@ class _Counted:
         return message
 
 
-async def _drain(request: Request, most: int) -> None:
+async def _drain(receive: Receive, most: int) -> None:
     """Read on, within limits: who is still sending would miss the answer."""
     read = 0
-    try:
-        async with asyncio.timeout(30):
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
             while read <= most:
-                message = await request.receive()
+                message = await receive()
                 read += len(message.get("body", b""))
                 if message["type"] == "http.disconnect" or not message.get("more_body"):
                     return
-    except TimeoutError:
-        return
 
 
 async def _disconnected(request: Request) -> None:
@@ -468,9 +486,9 @@ def _too_large(most: int, read: int) -> Refused:
     return Refused(413, server_error(message), beside=_NOTHING_BILLED)
 
 
-def _invalid(error: ErrorObject) -> tuple[int, ErrorObject, None, dict[str, Any] | None]:
+def _invalid(error: ErrorObject) -> Refused:
     beside = _NOTHING_BILLED if error.code == "invalid_language_format" else None
-    return 400, error, None, beside
+    return Refused(400, error, beside=beside)
 
 
 _NOTHING_BILLED: Final = {"usage": {"type": "duration", "seconds": 0}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import re
@@ -26,11 +25,12 @@ from dropscribe.errors import Rejected
 from dropscribe.models import Model
 from dropscribe.server.answers import Heard, answer, done, latest
 from dropscribe.server.refused import Refused
+from dropscribe.server.threads import in_thread
 from dropscribe.server.workers import Workers
 from dropscribe.validity import INVALID, UNSUPPORTED, audio_refusal
 
-LONGEST_AUDIO_MS: Final = 24 * 3600 * 1000
-"""A body of 25 MiB can hold hours; the time limit of a request ends what is too much."""
+LONGEST_AUDIO_MS: Final = 2 * 3600 * 1000
+"""That is decoded to tell how long it is: a body of 25 MiB can hold many hours."""
 REFERENCE_MS: Final = (2000, 10_000)
 """Shortest and longest sample of a known speaker."""
 
@@ -104,11 +104,12 @@ class Backend:
             folder = Path(name)
             by_speaker = request.response_format == "diarized_json"
             if by_speaker and isinstance(request, TranscriptionRequest):
-                await asyncio.to_thread(self._check_known_speakers, request, folder)
-            recording = await asyncio.to_thread(self._decode, upload, folder, by_speaker)
+                await in_thread(self._check_known_speakers, request, folder)
+            recording = await in_thread(self._decode, upload, folder, by_speaker)
             chunked = isinstance(request, TranscriptionRequest) and bool(request.chunking_strategy)
-            if error := audio_refusal(recording.audio_ms, chunked=chunked, model=model):
-                raise Refused(400, error)
+            for judge in (model, self.engine):
+                if error := audio_refusal(recording.audio_ms, chunked=chunked, model=judge):
+                    raise Refused(400, error)
             if by_speaker and len(recording.tracks) < 2:
                 raise self._cannot_tell_speakers()
             language = self.engine.language or "en"
@@ -136,7 +137,7 @@ class Backend:
             400,
             invalid_request(
                 f"The engine `{self.engine.engine}` of this server tells speakers apart by the two "
-                "channels of a recording, and this one has a single voice track. Use "
+                "channels of a recording, and this one does not have two different ones. Use "
                 "response_format 'json' or 'text'.",
                 "response_format",
                 UNSUPPORTED,
@@ -186,7 +187,7 @@ def _bad_reference(what: str) -> Refused:
 def _about_file(error: Rejected) -> Refused:
     """The body is the API's, whatever is wrong; what we know more goes into a header."""
     detail = error.message.encode("ascii", "replace").decode()
-    if error.code == "timed_out":
-        return Refused(400, invalid_request(error.message, "file", INVALID))
     said = "Audio file might be corrupted or unsupported"
+    if error.code == "too_long":
+        said = f"audio duration is longer than {LONGEST_AUDIO_MS // 1000} seconds"
     return Refused(400, invalid_request(said, "file", INVALID), {"dropscribe-detail": detail})
