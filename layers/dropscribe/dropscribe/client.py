@@ -126,7 +126,9 @@ class Client:
         `headers`: sent too; where a value holds `{key}` the API key goes there and nowhere else.
         `timeout_s`: for one call, with all its attempts and waits.
         """
-        self.base_url = base_url
+        self.base_url = httpx.URL(base_url)
+        if self.base_url.scheme not in ("http", "https"):
+            raise ValueError(f"{base_url} is no address of an API: https://host/v1")
         self._api_key = api_key
         self._headers = dict(headers or {})
         self.timeout_s = timeout_s
@@ -273,15 +275,12 @@ class _Exchange:
         raise Ambiguous("engine_failed", f"{self._where()} ended its stream before it was done")
 
     def _send(self, headers: dict[str, str]) -> Received | Unavailable:
-        """One request, the file streamed from disk: its answer, or the error of having got none.
-
-        Raises `Unavailable` where the request did not reach the server.
-        """
+        """One request, the file streamed from disk: its answer, or the error of having got none."""
         left_s = max(self.deadline - time.monotonic(), 1.0)
         kind = mimetypes.guess_type(self.audio.name)[0] or "application/octet-stream"
-        self.call = self.calls.sent()
         try:
             with self.audio.open("rb") as file:
+                self.call = self.calls.sent()
                 request = self.client.http.build_request(
                     "POST",
                     self._url(),
@@ -295,9 +294,7 @@ class _Exchange:
         except _NOT_SENT as error:
             self.calls.concluded(self.call, "refused")
             reason = f"{type(error).__name__}: {error}"
-            raise Unavailable(
-                "engine_unavailable", f"no connection to {self._where()}, {reason}"
-            ) from error
+            return Unavailable("engine_unavailable", f"no connection to {self._where()}, {reason}")
         except httpx.HTTPError as error:
             return self._unanswered(error)
         if received.response is None and received.status not in UNCERTAIN:
@@ -308,7 +305,8 @@ class _Exchange:
     def _receive(self, response: httpx.Response) -> Received:
         """The whole answer, or its beginning where it is a stream of events."""
         kind = response.headers.get("content-type", "")
-        if response.status_code == 200 and kind.startswith("text/event-stream"):
+        evented = _streams(self.request) and kind.startswith("text/event-stream")
+        if response.status_code == 200 and evented:
             return Received(response.status_code, response.headers, response=response)
         with closing(response):
             body = b"".join(self._pieces(response))
@@ -327,7 +325,7 @@ class _Exchange:
         return Ambiguous(code, f"{self._where()} gave no answer ({type(error).__name__})")
 
     def _url(self) -> httpx.URL:
-        base = httpx.URL(self.client.base_url)
+        base = self.client.base_url
         return base.copy_with(path=f"{base.path.rstrip('/')}/{PATHS[self.request.task]}")
 
     def _where(self) -> str:
@@ -336,12 +334,7 @@ class _Exchange:
         return f"{url.scheme}://{url.host}{f':{url.port}' if url.port else ''}{url.path}"
 
 
-_NOT_SENT: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-)
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.LocalProtocolError)
 
 
 def _streams(request: Request) -> bool:
