@@ -71,7 +71,10 @@ def file_refusal(name: str, model: Model) -> ErrorObject | None:
 
 def explained(error: ValidationError) -> ErrorObject:
     """The first thing that is wrong with a form's values, as the API would say it."""
-    first: Any = error.errors(include_url=False)[0]
+    errors: list[Any] = list(error.errors(include_url=False))
+    # Of a union's branches the one that was read furthest is the one that was meant.
+    same = [other for other in errors if other["loc"][:1] == errors[0]["loc"][:1]]
+    first = max(same, key=lambda other: len(other["loc"]))
     path = [str(part) for part in first["loc"] if part not in _TAGS]
     param = ".".join(path) or None
     if path and path[0] == "language":

@@ -168,7 +168,8 @@ def from_form(
         elif base in _LISTS:
             values.setdefault(base, []).append(text)
         elif key:
-            values.setdefault(base, {})[key] = text
+            begun = values.get(base)
+            values[base] = {**(begun if isinstance(begun, dict) else {}), key: text}
         elif text:
             values[base] = _object(text) if base == "chunking_strategy" else text
     return values, list(dict.fromkeys(unread))

@@ -10,10 +10,10 @@ from dropscribe.api.object import ApiObject
 
 
 class InputTokenDetails(ApiObject):
-    audio_tokens: int | None = None
-    """Of the recording; observed: ten a second."""
     text_tokens: int | None = None
     """Of the prompt and of known speakers."""
+    audio_tokens: int | None = None
+    """Of the recording; observed: ten a second."""
 
 
 class TokenUsage(ApiObject):

@@ -62,9 +62,9 @@ class Backend(Protocol):
     @property
     def engine(self) -> Model: ...
 
-    def ignored(self, request: Asked) -> list[str]: ...
+    def ignored(self, request: Asked, model: Model) -> list[str]: ...
 
-    def refusal(self, request: Asked) -> ErrorObject | None: ...
+    def refusal(self, request: Asked, model: Model) -> ErrorObject | None: ...
 
     async def answer(self, upload: Path, request: Asked, model: Model) -> ApiObject | str: ...
 
@@ -114,7 +114,10 @@ def create_app(
             Route("/v1/models/{name:path}", _model(service), methods=get),
             Route("/health", _health(service), methods=get),
         ],
-        exception_handlers={Refused: _refused, HTTPException: _http, Exception: _unexpected},
+        exception_handlers={
+            **{Refused: _refused, HTTPException: _http, ClientDisconnect: _gone},
+            Exception: _unexpected,
+        },
         lifespan=around,
     )
     return _Identified(app, service.max_body_bytes)
@@ -244,7 +247,8 @@ class _Job:
     @asynccontextmanager
     async def _form(self) -> AsyncIterator[FormData]:
         """The parts of the body; no more than the limit is read."""
-        if not self.http.headers.get("content-type", "").startswith("multipart/form-data"):
+        content_type = self.http.headers.get("content-type", "").lower()
+        if not content_type.startswith("multipart/form-data"):
             message = "The body has to be multipart/form-data with a part 'file'."
             raise Refused(400, invalid_request(message, "file", "invalid_content_type"))
         most = self.service.max_body_bytes
@@ -270,9 +274,9 @@ class _Job:
         if model is None:
             raise _no_model(asked.model)
         self.http.scope["dropscribe"] = {"model": asked.model, "format": asked.response_format}
-        if refusal := validity.refusal(asked, model) or self._backend.refusal(asked):
+        if refusal := validity.refusal(asked, model) or self._backend.refusal(asked, model):
             raise Refused(400, refusal)
-        self.ignored += self._backend.ignored(asked)
+        self.ignored += self._backend.ignored(asked, model)
         if isinstance(asked, TranscriptionRequest) and asked.stream and not _streams(asked, model):
             self.ignored.append("stream")
         return asked, model
@@ -326,9 +330,11 @@ class _Events(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._service.running -= 1
-            await self._events.aclose()
-            self._folder.cleanup()
+            try:
+                await self._events.aclose()
+                self._folder.cleanup()
+            finally:
+                self._service.running -= 1
 
     async def _frames(
         self, events: AsyncGenerator[TranscriptionStreamEvent | None]
@@ -348,6 +354,9 @@ class _Events(StreamingResponse):
             yield _frame(json.dumps({"error": server_error(message, "timeout").model_dump()}))
         except Refused as error:
             yield _frame(json.dumps(error.body))
+        except Exception:
+            logger.exception("stream failed")
+            yield _frame(json.dumps(_failed().body))
 
 
 class _TooLarge(Exception):
@@ -496,8 +505,10 @@ _NOTHING_BILLED: Final = {"usage": {"type": "duration", "seconds": 0}}
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)  # noqa: S101 - registered for it
+    text = json.dumps(error.body, ensure_ascii=False, separators=(",", ":"))
     return Response(
-        json.dumps(error.body, ensure_ascii=False, separators=(",", ":")),
+        # A form may name a charset that yields half a surrogate pair, which a message repeats.
+        text.encode("utf-8", "replace"),
         status_code=error.status,
         media_type="application/json",
         headers=error.headers,
@@ -514,12 +525,19 @@ async def _http(request: Request, error: Exception) -> Response:
     return await _refused(request, refused)
 
 
+async def _gone(_: Request, error: Exception) -> Response:
+    """Nobody reads it; the log has the status."""
+    return Response(status_code=499)
+
+
 async def _unexpected(request: Request, error: Exception) -> Response:
-    if isinstance(error, ClientDisconnect):
-        return Response(status_code=499)
-    logger.error("request failed", exc_info=error)
+    """The error itself is raised on, and logged by uvicorn."""
+    return await _refused(request, _failed())
+
+
+def _failed() -> Refused:
     message = "The server had an error while processing your request, see its log."
-    return await _refused(request, Refused(500, server_error(message)))
+    return Refused(500, server_error(message))
 
 
 def _ms_since(started: float) -> int:

@@ -52,27 +52,36 @@ class Backend:
     workers: Workers
     decode_timeout_s: float = field(default=600.0)
 
-    def ignored(self, request: Request) -> list[str]:
-        """Parameters that were given and have no effect on this engine."""
+    def ignored(self, request: Request, model: Model) -> list[str]:
+        """Parameters that were given and have no effect, be it on this engine or on that model."""
         given = request.model_dump(exclude_defaults=True, exclude={"model", "response_format"})
         used = self.engine.parameters | {"include", "stream", "languages"}
-        return [name for name in given if name not in used]
+        passed = {name for name in ("language", "languages") if not self._heeds(name, model)}
+        return [name for name in given if name not in used - passed]
 
-    def refusal(self, request: Request) -> ErrorObject | None:
+    def refusal(self, request: Request, model: Model) -> ErrorObject | None:
         """What is asked for that this engine cannot do."""
         if not isinstance(request, TranscriptionRequest):
             return None
-        known = self.engine.language
-        wanted = request.languages or ([request.language] if request.language else [])
-        if known and wanted and known not in [language.lower() for language in wanted]:
-            param = "languages" if request.languages else "language"
-            return invalid_request(
-                f"The engine `{self.engine.engine}` of this server knows only the language "
-                f"'{known}', not '{', '.join(wanted)}'.",
-                param,
-                UNSUPPORTED,
-            )
+        hints = {
+            "languages": request.languages,
+            "language": [request.language] if request.language else None,
+        }
+        for param, wanted in hints.items():
+            if not wanted or not self.engine.language or not self._heeds(param, model):
+                continue
+            if self.engine.language not in [language.lower() for language in wanted]:
+                return invalid_request(
+                    f"The engine `{self.engine.engine}` of this server knows only the language "
+                    f"'{self.engine.language}', not '{', '.join(wanted)}'.",
+                    param,
+                    UNSUPPORTED,
+                )
         return None
+
+    def _heeds(self, language_parameter: str, model: Model) -> bool:
+        """A hosted model passes over the one that it does not know; so does its alias."""
+        return model == self.engine or language_parameter in model.parameters
 
     async def answer(self, upload: Path, request: Request, model: Model) -> ApiObject | str:
         """Raises `Refused`."""

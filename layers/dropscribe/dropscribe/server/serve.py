@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -35,6 +36,10 @@ def serve(engine: str, host: str, port: int, service: Service) -> None:
             f"without keys it listens on this machine only: set {KEYS_VARIABLE} to one or more, "
             "separated by commas"
         )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn stops at one and raises it again when it is done; dying of it would leave the
+        # temporary folder behind.
+        signal.signal(number, lambda *_: sys.exit())
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     model = next(model for model in models.MODELS if model.engine == engine)
 
@@ -69,10 +74,13 @@ def keys_from(variable: str) -> frozenset[str]:
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
+    # The protocol is named, as asyncio sends small answers without delay only then.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            # From now on: who connects as soon as the address is printed is not turned away.
+            listener.listen()
         except OSError as error:
             raise NotServed(f"cannot listen on {host} port {port}: {error.strerror}") from error
         yield listener

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
@@ -15,6 +16,8 @@ from dropscribe.engines import Recognized
 from dropscribe.server.refused import Refused, server_error
 
 _LONGEST_LINE_BYTES: Final = 64 << 20
+RESTART_S: Final = 1
+logger = logging.getLogger("dropscribe.server")
 
 
 class Workers:
@@ -52,6 +55,8 @@ class Workers:
                 if "done" in answer:
                     return
                 yield answer["track"], Recognized.model_validate(answer["part"])
+            # Killing it before asyncio has noticed its death would take its exit status away.
+            await process.wait()
             raise Refused(500, server_error("the recognizer died at work: send the request again"))
         finally:
             if whole:
@@ -64,9 +69,18 @@ class Workers:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         self._all.discard(process)
-        task = asyncio.create_task(self._start())
+        task = asyncio.create_task(self._restart())
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
+
+    async def _restart(self) -> None:
+        """Until one runs: with none left, requests would wait in vain."""
+        while True:
+            try:
+                return await self._start()
+            except (OSError, RuntimeError) as error:
+                logger.error("%s", error)  # noqa: TRY400 - its text says it all
+                await asyncio.sleep(RESTART_S)
 
     async def _start(self) -> None:
         command = (sys.executable, "-m", "dropscribe.server.worker", self._engine)
