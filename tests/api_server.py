@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import struct
+import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,6 +34,8 @@ ALLOWED = {
     "gpt-transcribe": {"json", "text"},
     "gpt-4o-transcribe-diarize": {"json", "text", "diarized_json"},
 }
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER: closing the socket resets the connection."""
 
 
 @dataclass
@@ -42,6 +48,12 @@ class Answer:
     """Seconds between the bytes of the body."""
     hang_up: bool = False
     """Close the connection where the answer should come."""
+    unread: bool = False
+    """Answer, and close the connection, before the request's body was read."""
+    broken_off: bool = False
+    """Close the connection before the body's announced end."""
+    reset: bool = False
+    """Where the connection is closed: by a reset."""
 
 
 @dataclass
@@ -54,6 +66,8 @@ class Seen:
     file_type: str
     audio: bytes
     authorization: str | None
+    headers: list[tuple[str, str]]
+    """Names in lower case."""
 
 
 def recorded(name: str) -> Answer:
@@ -65,6 +79,13 @@ def error(status: int, message: str, *, code: str | None = None, **headers: str)
     content = {"error": {"message": message, "type": "server_error", "param": None, "code": code}}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, json.dumps(content).encode(), headers=named)
+
+
+def stream(*events: dict[str, Any] | str, **fault: Any) -> Answer:
+    """An answer that is a stream of these events, framed as the hosted API frames them."""
+    texts = [event if isinstance(event, str) else json.dumps(event) for event in events]
+    body = "".join(f"data: {text}\r\n\r\n" for text in texts).encode()
+    return Answer(200, body, "text/event-stream; charset=utf-8", **fault)
 
 
 class ApiServer:
@@ -82,31 +103,39 @@ class ApiServer:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                seen = _read(self)
-                api.requests.append(seen)
-                answer = api.down or (api.planned.popleft() if api.planned else _answer(seen))
-                if answer.hang_up:
-                    self.close_connection = True
-                    return
+                answer = api.down or (api.planned.popleft() if api.planned else None)
+                if answer is None or not answer.unread:
+                    seen = _read(self)
+                    api.requests.append(seen)
+                    answer = answer or _answer(seen)
+                if answer.reset:
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                self.close_connection = answer.hang_up or answer.unread or answer.broken_off
+                # Whoever asked may be gone.
+                with contextlib.suppress(OSError):
+                    if not answer.hang_up:
+                        self._send(answer)
+
+            def _send(self, answer: Answer) -> None:
+                evented = answer.content_type.startswith("text/event-stream")
+                framing = (
+                    ("transfer-encoding", "chunked")
+                    if evented
+                    else ("content-length", str(len(answer.body) + answer.broken_off))
+                )
                 self.send_response(answer.status)
                 self.send_header("content-type", answer.content_type)
-                self.send_header("content-length", str(len(answer.body)))
-                for name, value in answer.headers.items():
+                for name, value in [framing, *answer.headers.items()]:
                     self.send_header(name, value)
                 self.end_headers()
-                if not answer.drip_s:
-                    self.wfile.write(answer.body)
-                    return
-                for byte in answer.body:
+                for piece in _pieces(answer, evented):
                     time.sleep(answer.drip_s)
-                    with contextlib.suppress(OSError):
-                        self.wfile.write(bytes([byte]))
+                    self.wfile.write(piece)
 
             def log_message(self, *args: Any) -> None:
                 """Quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def __enter__(self) -> Self:
@@ -129,6 +158,32 @@ class ApiServer:
         self.requests.clear()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client may leave when it likes."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """An orderly end before the reset would be what the client sees."""
+        if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESET)) == _RESET:
+            self.close_request(request)
+        else:
+            super().shutdown_request(request)
+
+
+def _pieces(answer: Answer, chunked: bool) -> Iterator[bytes]:
+    """The body as it is written; chunks of a stream end anywhere, as proxies cut them."""
+    size = 1 if answer.drip_s else 7 if chunked else max(len(answer.body), 1)
+    for at in range(0, len(answer.body), size):
+        piece = answer.body[at : at + size]
+        yield b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
+    if chunked and not answer.broken_off:
+        yield b"0\r\n\r\n"
+
+
 def _read(handler: BaseHTTPRequestHandler) -> Seen:
     environ = {
         "wsgi.input": handler.rfile,
@@ -146,6 +201,7 @@ def _read(handler: BaseHTTPRequestHandler) -> Seen:
             file_type=file.content_type or "",
             audio=file.read(),
             authorization=handler.headers.get("authorization"),
+            headers=[(name.lower(), value) for name, value in handler.headers.items()],
         )
 
 
@@ -157,8 +213,14 @@ def _answer(seen: Seen) -> Answer:  # noqa: PLR0911 - a table of what is answere
         return recorded("error_401")
     if model in ALLOWED and wanted not in ALLOWED[model]:
         return error(400, f"response_format '{wanted}' is not compatible with model '{model}'.")
-    if seen.path.endswith("/translations") and model != "whisper-1":
+    if "/translations" in seen.path and model != "whisper-1":
         return error(404, f"The model `{model}` does not exist", code="model_not_found")
+    if fields.get("stream") == "true" and model != "whisper-1":
+        if wanted == "diarized_json":
+            return recorded("sse_diarized")
+        return recorded("sse_logprobs" if "include[]" in fields else "sse_text")
+    if wanted in ("text", "srt", "vtt"):
+        return recorded(f"{wanted}_whisper")
     if model == "gpt-transcribe":
         return recorded("json_gpt_transcribe")
     if wanted == "diarized_json":
@@ -170,4 +232,4 @@ def _answer(seen: Seen) -> Answer:  # noqa: PLR0911 - a table of what is answere
     if wanted == "verbose_json":
         words = ("timestamp_granularities[]", "word") in seen.fields
         return recorded("verbose_word_segment" if words else "verbose_default")
-    return recorded("json_whisper")
+    return recorded("json_logprobs" if "include[]" in fields else "json_whisper")

@@ -7,10 +7,21 @@ from typing import Any
 
 import pytest
 
+from dropscribe.api import TranscriptionRequest, TranslationRequest
 from dropscribe.engines import request_for
 from dropscribe.errors import Rejected
-from dropscribe.models import MODELS, choose, formats_for, shutdown_warning
+from dropscribe.languages import CODES, NAMES, code_of, name_of
+from dropscribe.models import (
+    MAX_UPLOAD_BYTES,
+    MODELS,
+    check_size,
+    choose,
+    formats_for,
+    named,
+    shutdown_warning,
+)
 from dropscribe.options import JobOptions
+from dropscribe.validity import refusal as matrix_refusal
 
 BEFORE, AFTER = date(2026, 11, 21), date(2027, 2, 26)
 
@@ -103,19 +114,71 @@ def test_a_model_near_its_end_warns(model: Any) -> None:
     assert (shutdown_warning(model, BEFORE) is None) == (model.shutdown is None)
 
 
+@pytest.mark.case("C28")
+def test_the_warning_says_when() -> None:
+    warning = "model whisper-1 is shut down by its provider on 2027-02-26"
+    whisper = choose(JobOptions(model="whisper-1"), BEFORE)
+    assert shutdown_warning(whisper, BEFORE) == warning
+    assert shutdown_warning(whisper, AFTER) == warning
+    assert shutdown_warning(whisper, date(2026, 10, 28)) is None
+    assert shutdown_warning(whisper, date(2026, 10, 29)) == warning
+
+
+@pytest.mark.case("C26")
+@pytest.mark.parametrize(
+    ("model", "audio_ms", "size", "part"),
+    [
+        ("gpt-4o-transcribe", 1_400_000, 1, None),
+        ("gpt-4o-transcribe-diarize", 1_400_001, 1, "takes 23.3 in one request"),
+        ("whisper-1", 9_000_000, MAX_UPLOAD_BYTES, None),
+        ("whisper-1", 1, MAX_UPLOAD_BYTES + 1, f"takes {MAX_UPLOAD_BYTES} in one request"),
+        ("pocketsphinx-en-us", 1, 10 * MAX_UPLOAD_BYTES, None),
+        ("pocketsphinx-en-us", 1_200_001, 1, "takes 20.0 in one request"),
+    ],
+)
+def test_what_is_too_long_for_one_request_is_refused_before_the_upload(
+    model: str, audio_ms: int, size: int, part: str | None
+) -> None:
+    """To the millisecond: FLAC adds no padding, as re-encoding to MP3 would."""
+    entry = named(model)
+    assert entry is not None
+    if part is None:
+        check_size(entry, audio_ms, size)
+        return
+    with pytest.raises(Rejected, match=part) as caught:
+        check_size(entry, audio_ms, size)
+    assert caught.value.code == "too_long"
+
+
+@pytest.mark.case("C20")
+def test_each_language_has_one_code_and_one_name() -> None:
+    assert len(NAMES) == len(CODES) == 100
+    for code, name in NAMES.items():
+        assert (code_of(name), name_of(code)) == (code, name)
+        assert (code_of(name.title()), code_of(code)) == (code, code)
+    assert code_of("english") == "en"
+    assert (code_of("Klingon"), name_of("tlh")) == ("klingon", "tlh")
+
+
+def transcription(options: JobOptions) -> TranscriptionRequest:
+    request = request_for(options, choose(options, BEFORE))
+    assert isinstance(request, TranscriptionRequest)
+    return request
+
+
 class TestRequests:
     def test_a_language_goes_to_gpt_transcribe_as_languages(self) -> None:
         options = JobOptions(model="gpt-transcribe", language="de")
-        request = request_for(options, choose(options, BEFORE))
+        request = transcription(options)
         assert (request.language, request.languages) == (None, ["de"])
 
     def test_a_diarizing_model_always_gets_a_chunking_strategy(self) -> None:
         options = JobOptions(model="gpt-4o-transcribe-diarize")
-        assert request_for(options, choose(options, BEFORE)).chunking_strategy == "auto"
+        assert transcription(options).chunking_strategy == "auto"
 
     def test_words_are_asked_for_together_with_segments(self) -> None:
         options = JobOptions(timestamp_granularities=["word"])
-        request = request_for(options, choose(options, BEFORE))
+        request = transcription(options)
         assert request.timestamp_granularities == ["word", "segment"]
 
     def test_what_changes_no_answer_is_not_in_the_request(self) -> None:
@@ -123,3 +186,31 @@ class TestRequests:
         labelled = JobOptions(labels={"a": "b"}, tenant="t", formats=["json"])
         model = choose(plain, BEFORE)
         assert request_for(plain, model) == request_for(labelled, model)
+
+    def test_a_translation_takes_what_its_endpoint_has(self) -> None:
+        options = JobOptions(task="translate", language="de", prompt="x", temperature=0.5)
+        assert request_for(options, choose(options, BEFORE)) == TranslationRequest(
+            model="whisper-1", response_format="verbose_json", prompt="x", temperature=0.5
+        )
+
+    @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+    def test_no_job_asks_for_what_its_model_refuses(self, model: Any) -> None:
+        """Options that `choose` lets pass become a request that the matrix lets pass."""
+        values = {
+            "language": "en",
+            "languages": ["en"],
+            "keywords": ["a"],
+            "prompt": "a",
+            "temperature": 0.0,
+            "chunking_strategy": "auto",
+            "include": ["logprobs"],
+            "timestamp_granularities": ["word"],
+        }
+        for name, value in values.items():
+            asked = {"model": model.name, "engine": model.engine, name: value}
+            options = JobOptions.model_validate(asked)
+            try:
+                chosen_model = choose(options, BEFORE)
+            except Rejected:
+                continue
+            assert matrix_refusal(request_for(options, chosen_model), model) is None
