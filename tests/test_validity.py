@@ -319,7 +319,7 @@ def test_a_file_is_refused_by_its_suffix(name: str, model: str, message: str | N
             "language",
             "invalid_language_format",
         ),
-        ({}, "Missing required parameter: 'model'.", "model", "missing_required"),
+        ({}, "Missing required parameter: 'model'.", "model", "missing_required_parameter"),
         (
             {"model": GPT, "temperature": "1.5"},
             "Invalid value for 'temperature'",

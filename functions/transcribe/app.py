@@ -80,7 +80,5 @@ def headers(text: str) -> dict[str, str]:
     except ValueError:
         found = None
     if not isinstance(found, dict) or not all(isinstance(item, str) for item in found.values()):
-        raise Rejected(
-            "invalid_options", "ApiHeaders is no JSON object of texts: deploy anew"
-        )
+        raise Rejected("invalid_options", "ApiHeaders is no JSON object of texts: deploy anew")
     return found

@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import mimetypes
 import random
 import re
 import time
@@ -82,6 +81,12 @@ _KINDS: Final[dict[tuple[str, str], type[ApiObject]]] = {
     ("translate", "verbose_json"): TranslationVerbose,
 }
 """Task and format → what the answer is; the other formats are text."""
+_MEDIA_TYPES: Final = {
+    **{".flac": "audio/flac", ".m4a": "audio/mp4", ".mp3": "audio/mpeg", ".mp4": "video/mp4"},
+    **{".mpeg": "video/mpeg", ".mpga": "audio/mpeg", ".oga": "audio/ogg", ".ogg": "audio/ogg"},
+    **{".opus": "audio/ogg", ".wav": "audio/wav", ".webm": "video/webm"},
+}
+"""Not those of the machine: a slim one knows few."""
 _EVENT: Final[TypeAdapter[TranscriptionStreamEvent]] = TypeAdapter(TranscriptionStreamEvent)
 _EVENT_TYPES: Final = frozenset(
     {"transcript.text.delta", "transcript.text.segment", "transcript.text.done"}
@@ -135,6 +140,9 @@ class Client:
             raise ValueError("the base URL is no address of an API, such as https://host/v1")
         self._api_key = api_key
         self._headers = {name.lower(): text for name, text in (headers or {}).items()}
+        for name, text in self._headers.items():
+            if not re.fullmatch(r"[a-z0-9!#$%&'*+.^_`|~-]+", name) or not _is_header_text(text):
+                raise ValueError(f"header {name!r} cannot be sent: printable ASCII only")
         self.timeout_s = timeout_s
         self.sleep = sleep
         self.http = httpx.Client()
@@ -284,7 +292,7 @@ class _Exchange:
     def _send(self, headers: dict[str, str]) -> Received | Unavailable:
         """One request, the file streamed from disk: its answer, or the error of having got none."""
         left_s = max(self.deadline - time.monotonic(), 1.0)
-        kind = mimetypes.guess_type(self.audio.name)[0] or "application/octet-stream"
+        kind = _MEDIA_TYPES.get(self.audio.suffix.lower(), "application/octet-stream")
         try:
             with _File(self.audio) as file:
                 self.call = self.calls.sent()
@@ -300,9 +308,7 @@ class _Exchange:
             received = self._receive(response)
         except _NOT_SENT as error:
             self.calls.concluded(self.call, "refused")
-            # Of a header that cannot be sent the library's message holds the value: maybe a key.
-            detail = "" if isinstance(error, httpx.LocalProtocolError) else f": {error}"
-            reason = f"{type(error).__name__}{detail}"
+            reason = f"{type(error).__name__}: {error}"
             return Unavailable("engine_unavailable", f"no connection to {self._where()}, {reason}")
         except httpx.HTTPError as error:
             return self._unanswered(error)
@@ -343,7 +349,7 @@ class _Exchange:
         return f"{url.scheme}://{url.host}{f':{url.port}' if url.port else ''}{url.path}"
 
 
-_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.LocalProtocolError)
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 
 
 class _File(io.FileIO):
@@ -351,6 +357,10 @@ class _File(io.FileIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         return super().read(max(size, PIECE_BYTES) if size and size > 0 else size)
+
+
+def _is_header_text(text: str) -> bool:
+    return text == text.strip() and text.isascii() and text.isprintable()
 
 
 def _streams(request: Request) -> bool:
@@ -478,7 +488,7 @@ def _event(message: str) -> TranscriptionStreamEvent | None:
         return _EVENT.validate_python(fields)
     except ValidationError as error:
         raise Ambiguous("engine_failed", f"an event is not the API's ({unlike(error)})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Ambiguous("engine_failed", "the stream broke off within an event") from error
 
 

@@ -80,7 +80,9 @@ def explained(error: ValidationError) -> ErrorObject:
     if path and path[0] == "language":
         return _language(str(first["input"]))
     if first["type"] == "missing":
-        return invalid_request(f"Missing required parameter: '{param}'.", param, "missing_required")
+        return invalid_request(
+            f"Missing required parameter: '{param}'.", param, "missing_required_parameter"
+        )
     said = first["msg"].removeprefix("Value error, ")
     if param is None:
         named = re.search(r"`(\w+)`", said)

@@ -86,7 +86,7 @@ def _recognized(index: int, start_s: float, samples: bytes) -> Recognized | None
     """Recognize one utterance as a whole: its loudness is evened out over all of it."""
     decoder = _decoder()
     # Forget the noise of what came before: the same audio has the same answer, whoever was served.
-    decoder.start_stream()
+    decoder.reinit_feat()
     decoder.start_utt()
     decoder.process_raw(samples, full_utt=True)
     decoder.end_utt()

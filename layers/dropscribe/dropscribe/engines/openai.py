@@ -32,7 +32,11 @@ def engine(
 
     def transcribe(audio: Path, request: Request, calls: Calls) -> ApiObject:
         left_s = deadline - time.monotonic()
-        with Client(base_url, api_key, headers=headers, timeout_s=left_s, sleep=sleep) as client:
+        try:
+            bound = Client(base_url, api_key, headers=headers, timeout_s=left_s, sleep=sleep)
+        except ValueError as error:
+            raise Rejected("invalid_options", f"{error}: deploy anew") from error
+        with bound as client:
             try:
                 answer = client.create(audio, request, calls)
             except Ambiguous as error:

@@ -258,6 +258,9 @@ class _Job:
             form = await limited.form(max_files=10, max_fields=MOST_PARTS, max_part_size=most)
         except _TooLarge as error:
             raise _too_large(most, counted.read) from error
+        except UnicodeError as error:
+            message = "The form's charset cannot be read: use UTF-8."
+            raise Refused(400, invalid_request(message, code="invalid_content_type")) from error
         try:
             yield form
         finally:

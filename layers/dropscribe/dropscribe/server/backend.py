@@ -161,6 +161,8 @@ class Backend:
             try:
                 decoded = audio.normalize(sample, folder, max_ms=60_000).tracks[0].duration_ms
             except Rejected as error:
+                if error.code == "too_long":
+                    raise _bad_reference("is longer than 10 seconds") from error
                 raise _bad_reference(f"is no audio ({error.message})") from error
             if not REFERENCE_MS[0] <= decoded <= REFERENCE_MS[1]:
                 raise _bad_reference(f"is {decoded / 1000} seconds long, not 2 to 10")

@@ -1,0 +1,1 @@
+"""Runs the official SDKs against `dropscribe serve`: `make conformance`."""
