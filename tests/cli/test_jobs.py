@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import time
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,12 @@ class TestSubmit:
         self, talk: Path, tmp_path: Path
     ) -> None:
         (tmp_path / "temporary").mkdir()
-        command = ("submit", "--local", str(talk), "--out", str(tmp_path))
+        long = tmp_path / "long.wav"
+        with wave.open(str(talk)) as spoken, wave.open(str(long), "wb") as target:
+            target.setparams(spoken.getparams())
+            # So much that it cannot be done before the interrupt, however slow the machine is.
+            target.writeframes(spoken.readframes(spoken.getnframes()) * 60)
+        command = ("submit", "--local", str(long), "--out", str(tmp_path))
         with started(*command, TMPDIR=str(tmp_path / "temporary")) as submit:
             assert submit.stdout
             said = [next(line for line in submit.stdout if "waiting to start" in line)]

@@ -16,11 +16,13 @@ import json
 import math
 import random
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -145,7 +147,7 @@ class Client:
                 raise ValueError(f"header {name!r} cannot be sent: printable ASCII only")
         self.timeout_s = timeout_s
         self.sleep = sleep
-        self.http = httpx.Client()
+        self.http = httpx.Client(verify=_trusted())
 
     def close(self) -> None:
         """Close the connections that are kept open between calls."""
@@ -350,6 +352,12 @@ class _Exchange:
 
 
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Certificates are loaded once a process: that takes most of the time to make a client."""
+    return httpx.create_ssl_context()
 
 
 class _File(io.FileIO):
