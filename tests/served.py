@@ -27,7 +27,8 @@ from dropscribe.api import (
     TranscriptionTextDoneEvent,
 )
 from dropscribe.models import OPENAI_MAX_BODY_BYTES, Model
-from dropscribe.server.app import Service, create_app
+from dropscribe.server.app import create_app
+from dropscribe.server.service import Service
 
 HELLO: Final = Transcription(text="hello", usage=DurationUsage(seconds=1))
 EVENTS: Final = (

@@ -19,7 +19,7 @@ from dropscribe.api import (
     VadConfig,
     invalid_request,
 )
-from dropscribe.server import app
+from dropscribe.server import transport
 from dropscribe.server.refused import Refused
 from dropscribe.validity import FILE_SUFFIXES
 from tests.api_server import RECORDED
@@ -669,7 +669,7 @@ class TestRoom:
     def test_who_sends_too_slowly_is_not_waited_for(
         self, full: Served, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(app, "DRAIN_S", 0.1)
+        monkeypatch.setattr(transport, "DRAIN_S", 0.1)
         full.service.timeout_s = 0.3
         with closing(full.connect()) as connection:
             connection.sendall(raw_request(MODEL, file())[:-9])

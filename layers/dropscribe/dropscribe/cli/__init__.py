@@ -171,9 +171,9 @@ def serve(engine: str, host: str, port: int, concurrency: int | None, **limits: 
     the base URL.
     """
     try:
-        from dropscribe.server.app import Service
         from dropscribe.server.serve import KEYS_VARIABLE, NotServed, keys_from
         from dropscribe.server.serve import serve as run
+        from dropscribe.server.service import Service
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"The server lacks the package {error.name!r}: install dropscribe with its extras, "

@@ -17,8 +17,9 @@ from typing import Final
 import uvicorn
 
 from dropscribe import models
-from dropscribe.server.app import Service, create_app
+from dropscribe.server.app import create_app
 from dropscribe.server.backend import Backend
+from dropscribe.server.service import Service
 from dropscribe.server.workers import Workers
 
 KEYS_VARIABLE: Final = "DROPSCRIBE_API_KEYS"
