@@ -45,12 +45,17 @@ LOST = {
     "no answer": Answer(0, b"", hang_up=True),
     "reset after the body": Answer(0, b"", hang_up=True, reset=True),
     "reset before the body": Answer(0, b"", hang_up=True, unread=True, reset=True),
-    "cut answer": replace(recorded("verbose_default"), broken_off=True),
-    "answer reset": replace(recorded("verbose_default"), broken_off=True, reset=True),
     "gateway": Answer(504, b"<html>"),
+    "gateway of a network": Answer(524, b"<html>"),
     "request timeout": error(408, "too slow"),
 }
 """Ways to leave the client without knowing whether it was served."""
+CUT = {
+    "cut answer": replace(recorded("verbose_default"), broken_off=True),
+    "answer reset": replace(recorded("verbose_default"), broken_off=True, reset=True),
+    "no gzip": replace(recorded("verbose_default"), headers={"content-encoding": "gzip"}),
+}
+"""Ways to lose an answer that was given, and billed."""
 
 
 @dataclass
@@ -308,6 +313,28 @@ class TestAnswers:
         assert isinstance(answer, ApiObject)
         assert answer.model_dump()["text"] + "\n" == RECORDED["text_whisper"]["body"]
 
+    @pytest.mark.parametrize(
+        ("wanted", "body"),
+        [
+            ("json", {"text": "x", "usage": "none", "languages": ["en"], "logprobs": [0.1]}),
+            ("json", {"text": "x", "usage": {"prompt_tokens": 1, "type": "credits"}}),
+            ("verbose_json", {"text": "x", "segments": [], "usage": {"prompt_tokens": 1}}),
+            ("diarized_json", {"text": "x", "segments": [], "usage": []}),
+        ],
+    )
+    def test_a_paid_transcript_is_not_lost_over_what_stands_beside_it(
+        self, api: ApiServer, make: Make, wanted: str, body: dict[str, Any]
+    ) -> None:
+        api.down = Answer(201, json.dumps(body).encode())
+        asking = make()
+        request = TranscriptionRequest.model_validate(
+            {"model": "their-own", "response_format": wanted}
+        )
+        answer = asking.client.transcribe(asking.audio, request, asking.ledger)
+        assert not isinstance(answer, str)
+        assert (answer.text, answer.usage) == ("x", None)
+        assert asking.ledger.states == ["answered"]
+
     def test_what_a_newer_server_adds_is_kept(self, api: ApiServer, make: Make) -> None:
         api.planned.append(Answer(200, b'{"text":"a","new":{"x":1},"usage":null}'))
         answer = make().ask(TranscriptionRequest(model="whisper-1"))
@@ -537,6 +564,17 @@ class TestLostAnswers:
         assert type(asking.refusal()) is Ambiguous
         assert asking.ledger.states == ["sent", "sent"]
 
+    @pytest.mark.parametrize("cut", CUT.values(), ids=CUT)
+    def test_one_that_was_given_is_not_asked_for_again(
+        self, api: ApiServer, make: Make, cut: Answer
+    ) -> None:
+        api.down = cut
+        asking = make()
+        failed = asking.refusal()
+        assert (type(failed), failed.code) == (Rejected, "engine_unavailable")
+        assert asking.ledger.states == ["answered"]
+        assert len(api.requests) == 1
+
     def test_one_is_not_forgotten_over_refusals(self, api: ApiServer, make: Make) -> None:
         """`Unavailable` would say that nothing was billed."""
         api.planned += [LOST["no answer"], error(500, "a"), error(500, "b")]
@@ -563,9 +601,8 @@ class TestLostAnswers:
         api.down = Answer(200, b"x" * 1000, drip_s=0.05)
         asking = make(timeout_s=0.3)
         failed = asking.refusal()
-        assert type(failed) is Ambiguous
-        assert failed.code == "timed_out"
-        assert asking.ledger.states == ["sent"]
+        assert (type(failed), failed.code) == (Rejected, "timed_out")
+        assert asking.ledger.states == ["answered"]
 
     def test_a_refusal_is_heard_though_the_upload_was_not_read(
         self, api: ApiServer, make: Make, tmp_path: Path
@@ -747,7 +784,7 @@ class TestErrors:
             (Answer(200, b"<html>a portal</html>", "text/html"), "text", "21 bytes of text/html"),
             (Answer(200, b'{"text": null}'), "json", "(text: string_type)"),
             (Answer(200, b"{"), "json", "(body: json_invalid)"),
-            (Answer(200, b'{"language": "the secret"}'), "verbose_json", "duration: missing"),
+            (Answer(200, b'{"language": "the secret"}'), "verbose_json", "(text: missing)"),
         ],
     )
     def test_a_paid_answer_that_cannot_be_read_is_not_asked_for_again(
@@ -846,14 +883,25 @@ class TestKeys:
         self, api: ApiServer, make: Make, answer: Answer
     ) -> None:
         api.down = answer
-        address = api.base_url.replace("//", "//me:pass-word@") + "?code=hidden-code"
+        address = api.base_url + "?code=hidden-code"
         asking = make(address, headers={"x-extra": "hidden {key}"})
         assert "hidden-code" in str(asking.client.base_url)
         failures = [asking.refusal(), asking.listen()[1]]
         texts = [f"{failed} {failed!r} {failed.said!r}" for failed in failures if failed]
         texts.append(repr(asking.client))
         for text in texts:
-            assert not [part for part in (KEY, "hidden", "pass-word") if part in text]
+            assert not [part for part in (KEY, "hidden") if part in text]
+
+    def test_a_server_that_tells_the_key_is_not_repeated(self, api: ApiServer, make: Make) -> None:
+        api.down = error(401, f"bad key {KEY}")
+        failed = make().refusal()
+        assert "bad key ***" in failed.message
+        assert KEY not in f"{failed!r} {failed.said!r}"
+
+    def test_a_user_in_the_address_is_refused_without_showing_it(self) -> None:
+        with pytest.raises(ValueError, match="holds a user") as refused:
+            Client("https://me:pass-word@example.org/v1")
+        assert "pass-word" not in str(refused.value)
 
     @pytest.mark.parametrize("value", ["{key} ", "a\r\nb: {key}", "\0{key}", "gr\u00fcn"])
     def test_a_header_that_cannot_be_sent_is_refused_before_a_call(self, value: str) -> None:
@@ -896,10 +944,12 @@ class TestEngine:
         self, api: ApiServer, audio: Path
     ) -> None:
         api.down = error(503, "later")
-        transcribe = openai.engine(api.base_url, lambda: KEY, time.monotonic() + 5)
+        transcribe = openai.engine(
+            api.base_url, lambda: KEY, time.monotonic() + 5, sleep=lambda _: None
+        )
         with pytest.raises(Unavailable, match="later"):
             transcribe(audio, REQUEST, Ledger())
-        assert len(api.requests) == 1
+        assert len(api.requests) == 3
 
 
 class TestTranscripts:

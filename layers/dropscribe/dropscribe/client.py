@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import random
 import re
@@ -58,13 +59,15 @@ from dropscribe.validity import refusal
 if TYPE_CHECKING:
     from dropscribe.engines import Calls
 
+# Its log holds addresses with their queries, in which some servers want the key.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
 OPENAI_BASE_URL: Final = "https://api.openai.com/v1"
 KEY_PLACE: Final = "{key}"
 """In the value of an extra header: stands for the API key."""
 UNSERVED: Final = frozenset({409, 429, 500, 502, 503})
-"""Statuses that say that the request was not served: it may be sent again at no cost."""
-UNCERTAIN: Final = frozenset({408, 504})
-"""Statuses of a gateway that stopped waiting: the request may have been served, and billed."""
+"""Statuses that say that the request was not served: it may be sent again at no cost. After 408 and
+any other 5xx, those of gateways that stopped waiting, it may have been served, and billed."""
 ATTEMPTS: Final = 3
 """In one call; the state machine tries again after that, with longer waits."""
 UNCERTAIN_ATTEMPTS: Final = 2
@@ -118,7 +121,7 @@ class Client:
     By `code`: `unauthorized` (401, 403), `quota_exceeded`, `rate_limited` (429), `too_long` (413),
     `not_media` (400 about the file), `unsupported_by_model` (other 4xx, and what is refused before
     it is sent), `engine_unavailable` (5xx, no connection), `timed_out`, `engine_failed` (an answer
-    that is none). `Ambiguous`: sent, and no answer came.
+    that is none). `Ambiguous`: sent, and no answer came. An `OSError` is of the file.
     """
 
     def __init__(
@@ -140,6 +143,8 @@ class Client:
         if self.base_url.scheme not in ("http", "https"):
             # Not the address itself: a password or a key may be in it.
             raise ValueError("the base URL is no address of an API, such as https://host/v1")
+        if self.base_url.userinfo:
+            raise ValueError("the address holds a user: give what it wants as a header")
         self._api_key = api_key
         self._headers = {name.lower(): text for name, text in (headers or {}).items()}
         for name, text in self._headers.items():
@@ -179,6 +184,11 @@ class Client:
         """`POST /audio/translations`: the format's object, or its text as it was sent."""
         return cast("Translation | TranslationVerbose | str", self.create(audio, request, calls))
 
+    def key(self) -> str | None:
+        """As it is now, without space around it."""
+        given = self._api_key() if callable(self._api_key) else self._api_key
+        return None if given is None else given.strip()
+
     def create(self, audio: Path, request: Request, calls: Calls | None = None) -> ApiObject | str:
         """What `transcribe` and `translate` do, by the kind of request."""
         plain = request.model_copy(update={"stream": False}) if _streams(request) else request
@@ -202,12 +212,10 @@ class Client:
         with closing(received.response):
             yield from exchange.events(received)
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, key: str | None) -> dict[str, str]:
         """What goes with each request. Raises `Rejected` for a key that cannot be one."""
-        given = self._api_key() if callable(self._api_key) else self._api_key
-        if given is None:
+        if key is None:
             return self._headers
-        key = given.strip()
         if not re.fullmatch(r"[!-z|~]+", key):
             raise Rejected(
                 "unauthorized",
@@ -230,6 +238,10 @@ class Received:
     """Still open, its body being a stream of events."""
 
     @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
     def text(self) -> str:
         return self.body.decode("utf-8", "replace")
 
@@ -244,6 +256,7 @@ class _Exchange:
     calls: Calls
     call: str = ""
     """The attempt that was answered."""
+    key: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         error = refusal(self.request, models.named(self.request.model))
@@ -253,15 +266,18 @@ class _Exchange:
 
     def answer(self) -> Received:
         """The answer of status 200, after as many attempts as it takes and may take."""
-        headers, uncertain = self.client.headers(), 0
+        key, uncertain = self.client.key(), 0
+        headers = self.client.headers(key)
+        self.key = key or ""
         for attempt in range(1, ATTEMPTS + 1):
             received = self._send(headers)
-            if isinstance(received, Received) and received.status == 200:
+            if isinstance(received, Received) and received.is_success:
                 return received
             error = received if isinstance(received, JobError) else failure(received)
             uncertain += isinstance(error, Ambiguous)
             wait_s = retry_wait_s(received, attempt)
-            late = time.monotonic() + wait_s > self.deadline - CONNECT_TIMEOUT_S
+            connect_s = min(CONNECT_TIMEOUT_S, self.client.timeout_s / 10)
+            late = time.monotonic() + wait_s > self.deadline - connect_s
             last = attempt == ATTEMPTS or late or _stay_away(received)
             if isinstance(error, Rejected):
                 raise error
@@ -279,7 +295,7 @@ class _Exchange:
             for message in messages(self._pieces(received.response)):
                 if message == END_OF_STREAM:
                     break
-                event = _event(message)
+                event = _event(self._hidden(message))
                 if event is None:
                     continue
                 if isinstance(event, TranscriptionTextDoneEvent):
@@ -291,43 +307,66 @@ class _Exchange:
             raise self._unanswered(error) from error
         raise Ambiguous("engine_failed", f"{self._where()} ended its stream before it was done")
 
-    def _send(self, headers: dict[str, str]) -> Received | Unavailable:
+    def _send(self, headers: dict[str, str]) -> Received | JobError:
         """One request, the file streamed from disk: its answer, or the error of having got none."""
-        left_s = max(self.deadline - time.monotonic(), 1.0)
-        kind = _MEDIA_TYPES.get(self.audio.suffix.lower(), "application/octet-stream")
+        status = 0
         try:
             with _File(self.audio) as file:
+                request = self._built(file, headers)
+                file.before_each = lambda: self._watch(request)
                 self.call = self.calls.sent()
-                request = self.client.http.build_request(
-                    "POST",
-                    self._url(),
-                    data=_grouped(to_form(self.request)),
-                    files={"file": (self.audio.name, file, kind)},
-                    headers=headers,
-                    timeout=httpx.Timeout(left_s, connect=CONNECT_TIMEOUT_S),
-                )
                 response = self.client.http.send(request, stream=True)
+            status = response.status_code
+            self._watch(request)
             received = self._receive(response)
         except _NOT_SENT as error:
             self.calls.concluded(self.call, "refused")
             reason = f"{type(error).__name__}: {error}"
             return Unavailable("engine_unavailable", f"no connection to {self._where()}, {reason}")
         except httpx.HTTPError as error:
-            return self._unanswered(error)
-        if received.response is None and received.status not in UNCERTAIN:
-            state = "answered" if received.status == 200 else "refused"
+            return self._broken_off(error) if 200 <= status < 300 else self._unanswered(error)
+        if received.response is None and not _is_uncertain(received.status):
+            state = "answered" if received.is_success else "refused"
             self.calls.concluded(self.call, state)
         return received
 
+    def _hidden(self, text: str) -> str:
+        """Without the key."""
+        return text.replace(self.key, "***") if self.key else text
+
+    def _built(self, file: _File, headers: dict[str, str]) -> httpx.Request:
+        kind = _MEDIA_TYPES.get(self.audio.suffix.lower(), "application/octet-stream")
+        name = self.audio.name.encode("utf-8", "replace").decode()
+        return self.client.http.build_request(
+            "POST",
+            self._url(),
+            data=_grouped(to_form(self.request)),
+            files={"file": (name, file, kind)},
+            headers=headers,
+            timeout=httpx.Timeout(self._left_s(), connect=CONNECT_TIMEOUT_S),
+        )
+
+    def _watch(self, request: httpx.Request) -> None:
+        """Hold a request to its deadline: the library's own limits begin anew with each piece."""
+        if time.monotonic() > self.deadline:
+            raise httpx.WriteTimeout("the file went out too slowly", request=request)
+        request.extensions["timeout"]["read"] = self._left_s()
+
+    def _left_s(self) -> float:
+        return max(self.deadline - time.monotonic(), 1.0)
+
     def _receive(self, response: httpx.Response) -> Received:
         """The whole answer, or its beginning where it is a stream of events."""
-        kind = response.headers.get("content-type", "")
+        status, kind = response.status_code, response.headers.get("content-type", "").lower()
         evented = _streams(self.request) and kind.startswith("text/event-stream")
-        if response.status_code == 200 and evented:
-            return Received(response.status_code, response.headers, response=response)
+        if response.is_success and evented:
+            return Received(status, response.headers, response=response)
         with closing(response):
             body = b"".join(self._pieces(response))
-        return Received(response.status_code, response.headers, body)
+        # Some servers tell the key that they refuse.
+        return Received(
+            status, response.headers, self._hidden(body.decode("latin-1")).encode("latin-1")
+        )
 
     def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
         """The body, unless it comes so slowly that the caller's time runs out."""
@@ -336,10 +375,17 @@ class _Exchange:
             if time.monotonic() > self.deadline:
                 raise httpx.ReadTimeout("the answer came too slowly")
 
+    def _broken_off(self, error: httpx.HTTPError) -> Rejected:
+        """A success whose body does not come whole: it was served, so it is not asked for again."""
+        self.calls.concluded(self.call, "answered")
+        return Rejected(
+            _code(error),
+            f"{self._where()} broke off its answer ({type(error).__name__}), which was billed: "
+            "run it again by hand",
+        )
+
     def _unanswered(self, error: httpx.HTTPError) -> Ambiguous:
-        timed_out = isinstance(error, httpx.TimeoutException)
-        code: ErrorCode = "timed_out" if timed_out else "engine_unavailable"
-        return Ambiguous(code, f"{self._where()} gave no answer ({type(error).__name__})")
+        return Ambiguous(_code(error), f"{self._where()} gave no answer ({type(error).__name__})")
 
     def _url(self) -> httpx.URL:
         base = self.client.base_url
@@ -351,7 +397,7 @@ class _Exchange:
         return f"{url.scheme}://{url.host}{f':{url.port}' if url.port else ''}{url.path}"
 
 
-_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
 
 @cache
@@ -360,10 +406,18 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+def _code(error: httpx.HTTPError) -> ErrorCode:
+    return "timed_out" if isinstance(error, httpx.TimeoutException) else "engine_unavailable"
+
+
 class _File(io.FileIO):
     """httpx asks for 64 KiB at a time; larger pieces cost half the time (`make bench`)."""
 
+    before_each: Callable[[], None] | None = None
+
     def read(self, size: int | None = -1, /) -> bytes:
+        if self.before_each:
+            self.before_each()
         return super().read(max(size, PIECE_BYTES) if size and size > 0 else size)
 
 
@@ -408,13 +462,20 @@ def _told_wait_s(headers: httpx.Headers) -> float | None:
         return None
 
 
+def _is_uncertain(status: int) -> bool:
+    return status == 408 or (status >= 500 and status not in UNSERVED)
+
+
 def _stay_away(answer: Received | JobError) -> bool:
     return isinstance(answer, Received) and answer.headers.get("x-should-retry") == "false"
 
 
 def failure(answer: Received) -> JobError:
-    """The error that an answer other than 200 stands for."""
+    """The error that an answer other than a success stands for."""
     error = _error_of(answer.body)
+    if 300 <= answer.status < 400:
+        elsewhere = answer.headers.get("location", "elsewhere")
+        return Rejected("engine_unavailable", f"the API is {elsewhere}: use that as base URL")
     kind, code = _kind_of(answer, error)
     advice = _ADVICE.get(code, "")
     return kind(code, f"the API answered {answer.status}: {error.message}{advice}", error)
@@ -438,9 +499,9 @@ def _kind_of(answer: Received, error: ErrorObject) -> tuple[type[JobError], Erro
         return Rejected, "too_long"
     if status == 429:
         return Rejected if _stay_away(answer) else Unavailable, "rate_limited"
-    if status in UNCERTAIN:
+    if _is_uncertain(status):
         return Ambiguous, "engine_unavailable"
-    if status in UNSERVED or status >= 500:
+    if status in UNSERVED:
         return Rejected if _stay_away(answer) else Unavailable, "engine_unavailable"
     about_file = error.param == "file" or error.code in ("audio_too_short", "invalid_file_format")
     return Rejected, "not_media" if about_file else "unsupported_by_model"
@@ -491,7 +552,7 @@ def _event(message: str) -> TranscriptionStreamEvent | None:
         fields: Any = json.loads(message)
         if isinstance(fields, dict) and fields.get("error"):
             raise _failure_in_stream(message.encode())
-        if isinstance(fields, dict) and fields.get("type") not in _EVENT_TYPES:
+        if isinstance(fields, dict) and str(fields.get("type")) not in _EVENT_TYPES:
             return None
         return _EVENT.validate_python(fields)
     except ValidationError as error:

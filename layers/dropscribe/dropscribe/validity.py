@@ -128,7 +128,8 @@ def _length(audio_ms: int, than: str, limit: str) -> ErrorObject:
 
 def _language(given: str) -> ErrorObject:
     return invalid_request(
-        f"Invalid language '{given}'. Language parameter must be specified in ISO-639-1 format.",
+        f"Invalid language '{given[:100]}'. "
+        "Language parameter must be specified in ISO-639-1 format.",
         "language",
         "invalid_language_format",
     )

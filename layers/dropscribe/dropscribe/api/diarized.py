@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dropscribe.api.object import ApiObject
+from dropscribe.api.object import ApiObject, Extra
 from dropscribe.api.usage import Usage
 
 
@@ -30,4 +30,4 @@ class TranscriptionDiarized(ApiObject):
     duration: float | None = None
     """Seconds; absent in answers before about March 2026."""
     segments: list[TranscriptionDiarizedSegment]
-    usage: Usage | None = None
+    usage: Extra[Usage] = None

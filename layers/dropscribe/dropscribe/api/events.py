@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dropscribe.api.diarized import TranscriptionDiarizedSegment
-from dropscribe.api.object import ApiObject
+from dropscribe.api.object import ApiObject, Extra
 from dropscribe.api.transcription import DetectedLanguage, Logprob
 from dropscribe.api.usage import Usage
 
@@ -21,7 +21,7 @@ class TranscriptionTextDeltaEvent(ApiObject):
     type: Literal["transcript.text.delta"] = "transcript.text.delta"
     delta: str
     """With the space before it: deltas joined are the text."""
-    logprobs: list[Logprob] | None = None
+    logprobs: Extra[list[Logprob]] = None
     """Only with `include[]=logprobs`."""
     segment_id: str | None = None
     """Only of diarizing models (reference; never seen in a recorded answer)."""
@@ -36,11 +36,11 @@ class TranscriptionTextDoneEvent(ApiObject):
 
     type: Literal["transcript.text.done"] = "transcript.text.done"
     text: str
-    logprobs: list[Logprob] | None = None
+    logprobs: Extra[list[Logprob]] = None
     """Only with `include[]=logprobs`."""
-    languages: list[DetectedLanguage] | None = None
+    languages: Extra[list[DetectedLanguage]] = None
     """Of `gpt-transcribe`; not in the reference."""
-    usage: Usage | None = None
+    usage: Extra[Usage] = None
     """Tokens in the reference; seconds of models that are billed so."""
 
 

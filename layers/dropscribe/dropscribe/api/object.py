@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
+
+T = TypeVar("T")
+
+
+def _or_none(value: Any, validate: Any) -> Any:
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
+Extra = Annotated[T | None, WrapValidator(_or_none)]
+"""What stands beside the transcript. Other servers have their own shape of it, and a transcript
+that was paid is not thrown away over that: what is not the API's is None."""
 
 
 class ApiObject(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dropscribe.api.object import ApiObject
+from dropscribe.api.object import ApiObject, Extra
 from dropscribe.api.usage import Usage
 
 
@@ -25,8 +25,8 @@ class DetectedLanguage(ApiObject):
 class Transcription(ApiObject):
     text: str
     """Without space around it."""
-    logprobs: list[Logprob] | None = None
+    logprobs: Extra[list[Logprob]] = None
     """Only with `include[]=logprobs`, and not of silence."""
-    languages: list[DetectedLanguage] | None = None
+    languages: Extra[list[DetectedLanguage]] = None
     """Of `gpt-transcribe`, as recorded in July 2026; not in the reference. Empty for silence."""
-    usage: Usage | None = None
+    usage: Extra[Usage] = None

@@ -33,7 +33,7 @@ class DurationUsage(ApiObject):
 
 def _kind(value: Any) -> str:
     """`type` is missing in some streamed answers: then the fields tell."""
-    fields = value if isinstance(value, dict) else value.__dict__
+    fields = value if isinstance(value, dict) else getattr(value, "__dict__", {})
     return str(fields.get("type") or ("duration" if "seconds" in fields else "tokens"))
 
 

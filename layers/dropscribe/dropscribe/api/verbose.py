@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dropscribe.api.object import ApiObject
+from dropscribe.api.object import ApiObject, Extra
 from dropscribe.api.usage import Usage
 
 
@@ -44,14 +44,14 @@ class TranscriptionSegment(ApiObject):
 class TranscriptionVerbose(ApiObject):
     task: str | None = None
     """`transcribe` or `translate`; in real answers, not in the reference's schema."""
-    language: str
-    """Lower-case English name, e.g. `english`."""
-    duration: float
-    """Seconds; older references have it as a string."""
+    language: str | None = None
+    """Lower-case English name, e.g. `english`; absent from some compatible servers."""
+    duration: float | None = None
+    """Seconds; a string in older references, absent from some compatible servers."""
     text: str
     segments: list[TranscriptionSegment] | None = None
     """Absent when only words were asked for."""
     words: list[TranscriptionWord] | None = None
     """Absent unless asked for."""
-    usage: Usage | None = None
+    usage: Extra[Usage] = None
     """`duration` in the reference."""

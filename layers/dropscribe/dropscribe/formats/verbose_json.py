@@ -22,7 +22,7 @@ def verbose_json(transcript: Transcript, options: JobOptions) -> str:
     return wire(
         TranscriptionVerbose(
             task=transcript.task,
-            language=name_of(transcript.language or ""),
+            language=name_of(transcript.language) if transcript.language else None,
             duration=to_seconds(transcript.duration_ms),
             text=transcript.text,
             segments=segments if "segment" in wanted else None,
