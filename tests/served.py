@@ -127,14 +127,18 @@ class Watched(Service):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if name == "running" and hasattr(self, "changed"):
+        if name in ("running", "uploading") and hasattr(self, "changed"):
             with self.changed:
                 self.changed.notify_all()
 
     def is_idle(self) -> bool:
         """After a while at most."""
         with self.changed:
-            return self.changed.wait_for(lambda: self.running == 0, PATIENCE_S)
+            return self.changed.wait_for(lambda: not self.running + self.uploading, PATIENCE_S)
+
+    def awaits_uploads(self, number: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.uploading == number, PATIENCE_S)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pytest
@@ -652,10 +652,32 @@ class TestRoom:
         with closing(alone.connect()) as connection:
             connection.sendall(raw_request(MODEL, file(bytes(1000)))[:-900])
             with alone.service.changed:
-                assert alone.service.changed.wait_for(lambda: alone.service.running, PATIENCE_S)
+                assert alone.service.changed.wait_for(lambda: alone.service.uploading, PATIENCE_S)
         assert alone.service.is_idle()
         assert alone.backend.seen == []
         assert alone.post(MODEL, file()).status == 200
+
+    def test_who_is_still_sending_takes_no_place_but_a_few_are_the_most(self, full: Served) -> None:
+        """A place is for who is at work; what is kept on disk has a limit of its own."""
+        with ExitStack() as slow:
+            for sending in range(1, 5):
+                connection = slow.enter_context(closing(full.connect()))
+                connection.sendall(raw_request(MODEL, file())[:-9])
+                full.service.awaits_uploads(sending)
+                if sending < 4:
+                    assert full.post(MODEL, file()).status == 200
+            assert full.post(MODEL, file()).status == 429
+        assert full.service.is_idle()
+        assert full.post(MODEL, file()).status == 200
+
+    def test_who_asks_before_sending_is_not_asked_to_send_what_is_refused(
+        self, server: Served
+    ) -> None:
+        with closing(server.connect()) as connection:
+            head, _, _ = raw_request(MODEL, file()).partition(b"\r\n\r\n")
+            asking = head.replace(b"/v1/audio", b"/nowhere") + b"\r\nexpect: 100-continue\r\n\r\n"
+            connection.sendall(asking)
+            assert answer_of(connection).status == 404
 
     def test_work_that_takes_too_long_is_stopped(self, full: Served) -> None:
         full.service.timeout_s, full.backend.holds = 0.3, True

@@ -178,3 +178,17 @@ class TestStacks:
         result = dropscribe("status", "talk.mp3")
         assert result.exit_code == 1
         assert "There are no AWS credentials. Sign in" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "part"),
+        [
+            (("--engine", "offline"), "engine offline asks nobody"),
+            (("--parameter", "ApiBaseUrl=http://127.0.0.1:9/v1"), "its own address and key"),
+        ],
+    )
+    def test_a_local_api_that_nobody_would_ask_is_refused(
+        self, dropscribe: Command, arguments: tuple[str, ...], part: str
+    ) -> None:
+        result = dropscribe("up", "--api", "local", *arguments)
+        assert result.exit_code == 2
+        assert part in result.stderr

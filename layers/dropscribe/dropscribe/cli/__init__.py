@@ -121,6 +121,10 @@ def up(port: int, parameters: tuple[str, ...], engine: str | None, api: str | No
     """Start the embedded cloud and run it until interrupted."""
     from dropscribe.cli.embedded import up as run
 
+    if api and engine == "offline":
+        raise click.UsageError("--api is for engine openai: engine offline asks nobody")
+    if api and any(text.startswith(("ApiKeySecretArn=", "ApiBaseUrl=")) for text in parameters):
+        raise click.UsageError("--api local brings its own address and key: leave yours out")
     run(port, parameters, engine, api)
 
 

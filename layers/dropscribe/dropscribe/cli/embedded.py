@@ -66,6 +66,8 @@ def embedded_cloud(
 def up(port: int, pairs: Iterable[str], engine: str | None, api: str | None) -> None:
     """Until SIGINT or SIGTERM; both are how it is meant to end."""
     stopped = threading.Event()
+    # While it starts: what has been started is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with embedded_cloud(pairs, port, engine, api=api) as cloud:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())

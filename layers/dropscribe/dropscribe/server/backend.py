@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -50,7 +50,8 @@ class Backend:
     engine: Model
     """The engine's own row of the model table."""
     workers: Workers
-    decode_timeout_s: float = field(default=600.0)
+    decode_timeout_s: float = 120.0
+    """Ten times what the longest recording takes; who hangs up is waited for so long at most."""
 
     def ignored(self, request: Request, model: Model) -> list[str]:
         """Parameters that were given and have no effect, be it on this engine or on that model."""

@@ -48,6 +48,7 @@ logger = logging.getLogger("dropscribe.server")
 
 MOST_PARTS: Final = 200
 """Of a form: four lists, and room."""
+CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 TEXT: Final = "text/plain; charset=utf-8"
 """Of text, srt and vtt: what the API sends, and what every SDK reads as text."""
 
@@ -62,40 +63,55 @@ class Job:
     ignored: list[str] = field(default_factory=list)
 
     async def respond(self) -> Response:
-        if self.service.running >= self.service.concurrency:
-            raise busy()
-        self.service.running += 1
-        handed_on = False
         try:
             async with asyncio.timeout(self.service.timeout_s) as limit:
-                response = await self._work()
+                response = await self._respond()
             if isinstance(response, _Events):
-                handed_on = True
                 response.deadline = limit.when()
         except TimeoutError as error:
             message = f"The request took more than {self.service.timeout_s:g} seconds."
             again = {"x-should-retry": "false"}
             raise Refused(504, server_error(message, "timeout"), again) from error
-        finally:
-            if not handed_on:
-                self.service.running -= 1
         return response
 
-    async def _work(self) -> Response:
+    async def _respond(self) -> Response:
+        """Who is still sending holds no place at work, and no more of them than can be kept."""
+        service = self.service
+        if service.running >= service.concurrency or service.uploading >= service.most_uploads:
+            raise busy()
         folder = tempfile.TemporaryDirectory(prefix="upload-")
         kept = False
         try:
-            upload, asked, model = await self._read(Path(folder.name))
-            if isinstance(asked, TranscriptionRequest) and _streams(asked, model):
-                events = self._backend.events(upload, asked, model)
-                # The first step decodes: what is refused is refused before the stream begins.
-                await self._unless_gone(anext(events))
-                kept = True
-                return _Events(events, folder, self.service, self._headers())
-            answer = await self._unless_gone(self._backend.answer(upload, asked, model))
+            service.uploading += 1
+            try:
+                upload, asked, model = await self._read(Path(folder.name))
+            finally:
+                service.uploading -= 1
+            if service.running >= service.concurrency:
+                raise busy()
+            service.running += 1
+            try:
+                response = await self._work(folder, upload, asked, model)
+                kept = isinstance(response, _Events)
+            finally:
+                if not kept:
+                    folder.cleanup()
+                    service.running -= 1
         finally:
             if not kept:
                 folder.cleanup()
+        return response
+
+    async def _work(
+        self, folder: tempfile.TemporaryDirectory[str], upload: Path, asked: Asked, model: Model
+    ) -> Response:
+        """A stream takes over the folder and the place at work."""
+        if isinstance(asked, TranscriptionRequest) and _streams(asked, model):
+            events = self._backend.events(upload, asked, model)
+            # The first step decodes: what is refused is refused before the stream begins.
+            await self._unless_gone(anext(events))
+            return _Events(events, folder, self.service, self._headers())
+        answer = await self._unless_gone(self._backend.answer(upload, asked, model))
         if isinstance(answer, str):
             return Response(answer, headers={"content-type": TEXT, **self._headers()})
         return Response(wire(answer), media_type="application/json", headers=self._headers())
@@ -128,6 +144,11 @@ class Job:
         if not content_type.startswith("multipart/form-data"):
             message = "The body has to be multipart/form-data with a part 'file'."
             raise Refused(400, invalid_request(message, "file", "invalid_content_type"))
+        charset = re.search(r"charset=\"?([^\s;\"]*)", content_type)
+        if charset and charset[1] not in CHARSETS:
+            # Python reads some in time that grows with the square of the length.
+            message = "The form's charset has to be UTF-8."
+            raise Refused(400, invalid_request(message, code="invalid_content_type"))
         most = self.service.max_body_bytes
         counted = Counted(self.http.receive, most)
         limited = Request(self.http.scope, counted)
@@ -135,9 +156,6 @@ class Job:
             form = await limited.form(max_files=10, max_fields=MOST_PARTS, max_part_size=most)
         except TooLarge as error:
             raise too_large(most, counted.read) from error
-        except UnicodeError as error:
-            message = "The form's charset cannot be read: use UTF-8."
-            raise Refused(400, invalid_request(message, code="invalid_content_type")) from error
         try:
             yield form
         finally:

@@ -50,7 +50,7 @@ def serve(engine: str, host: str, port: int, service: Service) -> None:
         @asynccontextmanager
         async def loaded() -> AsyncIterator[None]:
             async with Workers(engine, service.concurrency) as workers:
-                service.backend = Backend(model, workers, service.timeout_s)
+                service.backend = Backend(model, workers)
                 print(address, flush=True)  # noqa: T201 - what programs that start it wait for
                 yield
 

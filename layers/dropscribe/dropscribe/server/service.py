@@ -45,7 +45,13 @@ class Service:
     backend: Backend | None = None
     """None until it is ready."""
     running: int = 0
+    uploading: int = 0
+    """Requests whose body is still read; each may take its size on disk."""
     started: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def most_uploads(self) -> int:
+        return 4 * self.concurrency
 
 
 def known(service: Service, name: str) -> Model | None:

@@ -30,12 +30,14 @@ class Identified:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, name, status, whole = time.monotonic(), f"req_{uuid.uuid4().hex}", 0, False
+        started, name, status = time.monotonic(), f"req_{uuid.uuid4().hex}", 0
+        # Who asks before sending is not asked to send what is refused.
+        whole = any(header == b"expect" for header, _ in scope["headers"])
 
         async def followed() -> Message:
             nonlocal whole
             message = await receive()
-            whole = whole or not message.get("more_body", False)
+            whole = not message.get("more_body", False)
             return message
 
         async def named(message: Message) -> None:

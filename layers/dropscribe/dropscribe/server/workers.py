@@ -44,7 +44,7 @@ class Workers:
 
         Who stops listening before the end has the work stopped: its process is replaced.
         """
-        process = await self._idle.get()
+        process = await self._living()
         whole = False
         try:
             await _ask(process, tracks)
@@ -63,6 +63,12 @@ class Workers:
                 self._idle.put_nowait(process)
             else:
                 self._replace(process)
+
+    async def _living(self) -> Process:
+        """An idle one; some may have been killed meanwhile, as when memory runs out."""
+        while (process := await self._idle.get()).returncode is not None:
+            self._replace(process)
+        return process
 
     def _replace(self, process: Process) -> None:
         """Without waiting for it: whoever comes next does, if all others are busy."""
