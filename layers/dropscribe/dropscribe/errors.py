@@ -11,11 +11,12 @@ travels in the message: ``"not_media: this is no audio or video file …"``.
 from __future__ import annotations
 
 import json
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from dropscribe.api.error import ErrorObject
+if TYPE_CHECKING:
+    from dropscribe.api.error import ErrorObject
 
 ErrorCode = Literal[
     "invalid_options",
