@@ -898,6 +898,19 @@ class TestKeys:
         assert "bad key ***" in failed.message
         assert KEY not in f"{failed!r} {failed.said!r}"
 
+    @pytest.mark.parametrize("streamed", [False, True])
+    def test_a_key_that_is_a_common_word_is_not_taken_out_of_a_transcript(
+        self, api: ApiServer, make: Make, streamed: bool
+    ) -> None:
+        """Servers of one's own are often given `none` for a key."""
+        said = TranscriptionTextDoneEvent(text="none of it").model_dump_json()
+        api.down = stream(said) if streamed else Answer(200, b'{"text": "none of it"}')
+        asking = make(key="none")
+        request = TranscriptionRequest(model="gpt-4o-transcribe")
+        call: Any = asking.client.stream if streamed else asking.client.transcribe
+        answer = call(asking.audio, request)
+        assert (next(answer) if streamed else answer).text == "none of it"
+
     def test_a_user_in_the_address_is_refused_without_showing_it(self) -> None:
         with pytest.raises(ValueError, match="holds a user") as refused:
             Client("https://me:pass-word@example.org/v1")

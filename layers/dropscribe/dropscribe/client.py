@@ -265,7 +265,7 @@ class _Exchange:
         self.deadline = time.monotonic() + self.client.timeout_s
 
     def answer(self) -> Received:
-        """The answer of status 200, after as many attempts as it takes and may take."""
+        """The answer of a success, after as many attempts as it takes and may take."""
         key, uncertain = self.client.key(), 0
         headers = self.client.headers(key)
         self.key = key or ""
@@ -295,7 +295,7 @@ class _Exchange:
             for message in messages(self._pieces(received.response)):
                 if message == END_OF_STREAM:
                     break
-                event = _event(self._hidden(message))
+                event = _event(message, self._hidden)
                 if event is None:
                     continue
                 if isinstance(event, TranscriptionTextDoneEvent):
@@ -317,7 +317,7 @@ class _Exchange:
                 self.call = self.calls.sent()
                 response = self.client.http.send(request, stream=True)
             status = response.status_code
-            self._watch(request)
+            request.extensions["timeout"]["read"] = self._left_s()
             received = self._receive(response)
         except _NOT_SENT as error:
             self.calls.concluded(self.call, "refused")
@@ -330,9 +330,9 @@ class _Exchange:
             self.calls.concluded(self.call, state)
         return received
 
-    def _hidden(self, text: str) -> str:
-        """Without the key."""
-        return text.replace(self.key, "***") if self.key else text
+    def _hidden(self, error: bytes) -> bytes:
+        """An error's body without the key."""
+        return error.replace(self.key.encode(), b"***") if self.key else error
 
     def _built(self, file: _File, headers: dict[str, str]) -> httpx.Request:
         kind = _MEDIA_TYPES.get(self.audio.suffix.lower(), "application/octet-stream")
@@ -363,9 +363,9 @@ class _Exchange:
             return Received(status, response.headers, response=response)
         with closing(response):
             body = b"".join(self._pieces(response))
-        # Some servers tell the key that they refuse.
+        # Some servers tell the key that they refuse. A transcript is never touched.
         return Received(
-            status, response.headers, self._hidden(body.decode("latin-1")).encode("latin-1")
+            status, response.headers, body if response.is_success else self._hidden(body)
         )
 
     def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
@@ -411,7 +411,7 @@ def _code(error: httpx.HTTPError) -> ErrorCode:
 
 
 class _File(io.FileIO):
-    """httpx asks for 64 KiB at a time; larger pieces cost half the time (`make bench`)."""
+    """httpx asks for 64 KiB at a time; larger pieces take less time (docs/figures.md)."""
 
     before_each: Callable[[], None] | None = None
 
@@ -546,12 +546,12 @@ def unlike(error: ValidationError) -> str:
     )
 
 
-def _event(message: str) -> TranscriptionStreamEvent | None:
+def _event(message: str, hidden: Callable[[bytes], bytes]) -> TranscriptionStreamEvent | None:
     """An event; None for a kind that came after this client. Raises for an error in the stream."""
     try:
         fields: Any = json.loads(message)
         if isinstance(fields, dict) and fields.get("error"):
-            raise _failure_in_stream(message.encode())
+            raise _failure_in_stream(hidden(message.encode()))
         if isinstance(fields, dict) and str(fields.get("type")) not in _EVENT_TYPES:
             return None
         return _EVENT.validate_python(fields)
