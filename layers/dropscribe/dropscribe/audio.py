@@ -1,4 +1,4 @@
-"""Recordings to 16 kHz mono FLAC, with ffmpeg. Untrusted input: see `_input`.
+"""Recordings to 16 kHz mono FLAC and their pauses, with ffmpeg. Untrusted input: see `_input`.
 
 The only module that builds or runs an ffmpeg command.
 """
@@ -12,16 +12,19 @@ import signal
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import ffmpeg
 
 from dropscribe.errors import Rejected, Unavailable
+from dropscribe.spans import Span
 
 SAMPLE_RATE_HZ: Final = 16_000
 """What speech recognizers work at."""
+SAMPLE_BYTES: Final = 2
 
 DEMUXERS: Final = (
     *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dts", "eac3", "flac", "flv"),
@@ -71,18 +74,27 @@ _FILL: Final = (
 )
 """Puts silence before a late start and into gaps of more than 0.1 s. The filter of one tap hands
 all samples on as they are."""
+PAUSE_LEVELS_DB: Final = (-50, -40, -30)
+"""Below full scale. Silent is what no sample passes: a quiet room, a line with some noise, a noisy
+place. Which of them tells pauses from speech in a recording is for the planner to see."""
+SHORTEST_PAUSE_S: Final = 0.4
+"""Longer than gaps between the words of a sentence, as a rule."""
+_PAUSE: Final = re.compile(r"lavfi\.silence_(end|duration)=(\d+(?:\.\d+)?)$")
 _LOG_BYTES: Final = 256 << 10
 """Of ffmpeg's log, from its beginning and from its end."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """One normalized piece of audio."""
+    """The recording, or one channel of it, decoded: headless 16-bit little-endian samples."""
 
     path: Path
+    """Not compressed: pieces of it are found by arithmetic, where ffmpeg searches a FLAC file."""
     duration_ms: int
     channel: int | None = None
     """Counted from 0; None for the mix of all."""
+    pauses: tuple[list[Span], ...] = ()
+    """At each of `PAUSE_LEVELS_DB`, in order of time."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +106,13 @@ class Normalized:
 def normalize(
     source: Path, folder: Path, *, max_ms: int, split: bool = False, timeout_s: float = 840
 ) -> Normalized:
-    """Decode the first audio track of `source` to 16 kHz 16-bit FLAC files in `folder`.
+    """Decode the first audio track of `source` to 16 kHz 16-bit samples in files in `folder`.
 
     One file, mixed down to mono; with `split` one for each of two channels. Times in it are those
-    of the recording. A damaged recording gives what could be decoded, and a warning. `timeout_s`
-    is for all of it. Raises `Rejected`: `empty_audio`, `not_media`, `no_audio_stream`, `too_long`,
-    `invalid_options`, `timed_out`; `Unavailable("internal")` when ffmpeg was killed.
+    of the recording. Pauses are found on the way. A damaged recording gives what could be decoded,
+    and a warning. `timeout_s` is for all of it. Raises `Rejected`: `empty_audio`, `not_media`,
+    `no_audio_stream`, `too_long`, `invalid_options`, `timed_out`; `Unavailable("internal")` when
+    ffmpeg was killed.
     """
     deadline_s = time.monotonic() + timeout_s
     if source.stat().st_size == 0:
@@ -108,13 +121,15 @@ def normalize(
         raise _protected()
     if split:
         _check_stereo(source, deadline_s)
-    targets = [folder / f"track-{index}.flac" for index in range(2 if split else 1)]
-    log, status = _run(normalize_command(source, targets, max_ms), deadline_s)
+    targets = [folder / f"track-{index}.pcm" for index in range(2 if split else 1)]
+    command = normalize_command(source.resolve(), targets, max_ms)
+    log, status = _run(command, deadline_s, folder)
     if not split and (unnamed := _unnamed_channels(log)):
-        log, status = _run(normalize_command(source, targets, max_ms, unnamed), deadline_s)
+        command = normalize_command(source.resolve(), targets, max_ms, unnamed)
+        log, status = _run(command, deadline_s, folder)
     _check_decoded(log, status, targets)
     tracks = [
-        Track(path, flac_duration_ms(path), index if split else None)
+        Track(path, _duration_ms(path), index if split else None, _pauses(path))
         for index, path in enumerate(targets)
     ]
     return _checked(tracks, log, max_ms)
@@ -125,23 +140,36 @@ def normalize_command(
 ) -> list[str]:
     """The ffmpeg command; one target: the mix, two: each channel of a stereo recording.
 
-    Writes one second more than `max_ms`, silence in gaps included, to tell a recording that is too
-    long without reading on. `unnamed`: channels to mix alike, as nothing says where they belong.
+    To be run in the targets' folder, where it leaves their pauses too. Writes one second more than
+    `max_ms`, silence in gaps included, to tell a recording that is too long without reading on.
+    `unnamed`: channels to mix alike, as nothing says where they belong.
     """
     stream = _input(source)["a:0"]
-    settings = {
-        **{"c:a": "flac", "t": max_ms / 1000 + 1},
-        **{"map_metadata": -1, "bitexact": None},
-    }
+    settings = {"f": "s16le", "t": max_ms / 1000 + 1}
     picks = [f"c0=c{index}" for index in range(len(targets))] if len(targets) > 1 else [""]
     if unnamed:
         picks = ["c0<" + "+".join(f"c{channel}" for channel in range(unnamed))]
     outputs = [
-        ffmpeg.output(stream, _file(target), **settings, af=_filters(pick))
+        ffmpeg.output(stream, _file(target.resolve()), **settings, af=_filters(pick, target.name))
         for target, pick in zip(targets, picks, strict=True)
     ]
     merged = outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs)
     return _command(merged.global_args("-y"))
+
+
+def cut(track: Track, span: Span, target: Path, *, timeout_s: float = 840) -> None:
+    """A piece of a track as FLAC, exact to the sample. Raises `Rejected`, `Unavailable`.
+
+    A span that ends with the track takes what is there beyond the last whole millisecond.
+    """
+    raw = {"f": "s16le", "ar": SAMPLE_RATE_HZ, "ac": 1, "ss": span.start_ms / 1000}
+    end = {} if span.end_ms >= track.duration_ms else {"t": span.duration_ms / 1000}
+    settings = {**end, "c:a": "flac", "bitexact": None}
+    source = ffmpeg.input(_file(track.path.resolve()), **raw)
+    output = ffmpeg.output(source, _file(target.resolve()), **settings).global_args("-y")
+    log, status = _run(_command(output), time.monotonic() + timeout_s)
+    if status or _is_disk_full(log) or flac_duration_ms(target) != span.duration_ms:
+        raise Unavailable("internal", f"a chunk could not be cut ({_last_error(log)})")
 
 
 def flac_duration_ms(path: Path) -> int:
@@ -190,13 +218,52 @@ def _command(output: ffmpeg.nodes.OutputStream) -> list[str]:
     return list(quiet.compile())
 
 
-def _filters(pick: str) -> str:
-    """`pick`: what of the channels to take, as the `pan` filter has it; empty: the usual mix."""
-    return ",".join([*([f"pan=mono|{pick}"] if pick else []), _MONO, _TIMES, _FILL])
+def _filters(pick: str, name: str) -> str:
+    """`pick`: what of the channels to take, as the `pan` filter has it; empty: the usual mix.
+
+    `name`: of the target, from which those of its pauses are made. Metadata is deleted around each
+    detector: it would print what the recording says of itself, and what the one before it found.
+    """
+    detectors = [
+        f"silencedetect=n={level}dB:d={SHORTEST_PAUSE_S},"
+        f"ametadata=print:file={_pauses_name(name, level)},ametadata=delete"
+        for level in PAUSE_LEVELS_DB
+    ]
+    mono = [*([f"pan=mono|{pick}"] if pick else []), _MONO, _TIMES, _FILL]
+    return ",".join([*mono, "ametadata=delete", *detectors])
 
 
-def _run(command: list[str], deadline_s: float) -> tuple[str, int]:
-    """Run ffmpeg until the clock's `deadline_s` at most; its log and exit status.
+def _duration_ms(track: Path) -> int:
+    return round(track.stat().st_size * 1000 / (SAMPLE_BYTES * SAMPLE_RATE_HZ))
+
+
+def _pauses_name(name: str, level_db: int) -> str:
+    return f"{name}.pauses{level_db}"
+
+
+def _pauses(track: Path) -> tuple[list[Span], ...]:
+    """What the detectors of `_filters` printed; a pause at the very end is not among it."""
+    found: list[list[Span]] = []
+    for level in PAUSE_LEVELS_DB:
+        path = track.with_name(_pauses_name(track.name, level))
+        with path.open(encoding="ascii", errors="replace") as lines:
+            found.append(list(_parsed(lines)))
+    return tuple(found)
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[Span]:
+    """Each `silence_end` stands before its `silence_duration`."""
+    end_ms = 0
+    for line in lines:
+        match = _PAUSE.match(line)
+        if match and match[1] == "end":
+            end_ms = round(float(match[2]) * 1000)
+        elif match:
+            yield Span(max(end_ms - round(float(match[2]) * 1000), 0), end_ms)
+
+
+def _run(command: list[str], deadline_s: float, folder: Path | None = None) -> tuple[str, int]:
+    """Run ffmpeg, in `folder`, until the clock's `deadline_s` at most; its log and exit status.
 
     Key and file name of the upload are never in `command`; of our environment, with its
     credentials, ffmpeg sees PATH alone. The log goes through a file and is read in part: a damaged
@@ -210,6 +277,7 @@ def _run(command: list[str], deadline_s: float) -> tuple[str, int]:
                 stderr=subprocess.STDOUT,
                 timeout=max(deadline_s - time.monotonic(), 0),
                 check=False,
+                cwd=folder,
                 env={"PATH": os.environ.get("PATH", os.defpath)},
             ).returncode
         except subprocess.TimeoutExpired as error:
@@ -245,10 +313,9 @@ def _check_stereo(source: Path, deadline_s: float) -> None:
 
 def _check_decoded(log: str, status: int, targets: list[Path]) -> None:
     """Raise unless every target holds some audio, all that could be decoded."""
-    if any("No space left on device" in line for line in _errors(log, "error|fatal")):
-        # ffmpeg goes on, and counts in the header what never reached the disk.
+    if _is_disk_full(log):
         raise Unavailable("internal", "the disk was full before the recording was decoded")
-    if all(target.exists() and flac_duration_ms(target) for target in targets):
+    if all(target.exists() and _duration_ms(target) for target in targets):
         return
     if re.search(r"\bDRM\b|encrypt|activation_bytes", log, re.IGNORECASE):
         raise _protected()
@@ -272,6 +339,11 @@ def _check_decoded(log: str, status: int, targets: list[Path]) -> None:
     )
 
 
+def _is_disk_full(log: str) -> bool:
+    """ffmpeg goes on, and counts in the header what never reached the disk."""
+    return any("No space left on device" in line for line in _errors(log, "error|fatal"))
+
+
 def _checked(tracks: list[Track], log: str, max_ms: int) -> Normalized:
     """Raise when too long; warn about what is not as announced."""
     duration_ms = max(track.duration_ms for track in tracks)
@@ -283,7 +355,7 @@ def _checked(tracks: list[Track], log: str, max_ms: int) -> Normalized:
         )
     warnings = [*_jumps(log), *_damage(duration_ms, log), *_other_tracks(log)]
     if len(tracks) > 1 and len({sha256_of(track.path) for track in tracks}) == 1:
-        mix = Track(tracks[0].path, tracks[0].duration_ms)
+        mix = replace(tracks[0], channel=None)
         return Normalized([mix], ["both channels are identical: transcribed as one", *warnings])
     return Normalized(tracks, warnings)
 

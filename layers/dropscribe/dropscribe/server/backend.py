@@ -27,6 +27,7 @@ from dropscribe.server.answers import Heard, answer, done, latest
 from dropscribe.server.refused import Refused
 from dropscribe.server.threads import in_thread
 from dropscribe.server.workers import Workers
+from dropscribe.spans import Span
 from dropscribe.validity import INVALID, UNSUPPORTED, audio_refusal
 
 LONGEST_AUDIO_MS: Final = 2 * 3600 * 1000
@@ -140,7 +141,10 @@ class Backend:
                 return self._decode(upload, folder, by_speaker=False)
             raise _about_file(error) from error
         audio_ms = max(track.duration_ms for track in decoded.tracks)
-        return Recording([track.path for track in decoded.tracks], audio_ms)
+        paths = [folder / f"track-{index}.flac" for index in range(len(decoded.tracks))]
+        for track, path in zip(decoded.tracks, paths, strict=True):
+            audio.cut(track, Span(0, track.duration_ms), path, timeout_s=self.decode_timeout_s)
+        return Recording(paths, audio_ms)
 
     def _cannot_tell_speakers(self) -> Refused:
         return Refused(
