@@ -1,5 +1,5 @@
 # `make help` lists what there is. Everything is installed by make itself, into .venv and .venv-tools.
-.PHONY: help demo test check lint template build conformance bench deploy pins clean
+.PHONY: help demo test long check lint template build conformance bench deploy pins clean
 .DEFAULT_GOAL := help
 
 PINS := $(wildcard layers/*/requirements.txt) .ci/constraints.txt
@@ -17,6 +17,9 @@ demo: .venv/.ok ## transcribe a recording on the embedded cloud, set-up included
 
 test: .venv/.test .venv-tools/.ok ## every test, set-up included
 	.venv/bin/python -m pytest --numprocesses auto --dist loadfile
+
+long: .venv/.test ## tests with hours of recordings, some minutes
+	.venv/bin/python -m pytest -m long
 
 check: lint template build ## linters, types, template, state machine, build and sizes
 
@@ -46,11 +49,11 @@ deploy: build ## to your AWS account, asking for each parameter
 
 # What the demo needs; then what the tests and the linters need besides.
 .venv/.ok: pyproject.toml $(PINS)
-	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,cli,server,local]'
+	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,speech,cli,server,local]'
 	touch $@
 
 .venv/.test: .venv/.ok
-	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,cli,server,local,test,check]'
+	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,speech,cli,server,local,test,check]'
 	touch $@
 
 # sam, the aws command line and Node.js in an environment of their own: they pin other versions of what dropscribe uses.

@@ -325,7 +325,7 @@ class TestFunctions:
         }
         assert layers == {
             "NormalizeFunction": ["FfmpegLayer"],
-            "TranscribeFunction": ["OfflineLayer"],
+            "TranscribeFunction": ["OfflineLayer", "SpeechLayer"],
         }
 
 
@@ -355,6 +355,7 @@ class TestPipeline:
         }
         assert kinds == {
             "Normalize": ["Rejected", "Lambda", "States.ALL"],
+            "TranscribeLeader": ["Rejected", "Lambda", "Unavailable", "States.ALL"],
             "Transcribe": ["Rejected", "Lambda", "Unavailable", "States.ALL"],
             "Format": ["Rejected", "Lambda", "States.ALL"],
             "Notify": ["States.ALL"],
@@ -367,9 +368,19 @@ class TestPipeline:
         self, definition: Json
     ) -> None:
         waited_s = patience_s(definition, "Lambda")
-        assert set(waited_s) == {"Normalize", "Transcribe", "Format"}
+        assert set(waited_s) == {"Normalize", "TranscribeLeader", "Transcribe", "Format"}
         assert min(waited_s.values()) > 30 * 60
         assert max(waited_s.values()) < definition["TimeoutSeconds"] / 4
+
+    def test_the_chunk_that_goes_ahead_is_transcribed_as_the_others_are(
+        self, definition: Json
+    ) -> None:
+        tasks = dict(task_states(definition["States"]))
+        leader, other = (
+            {name: value for name, value in tasks[state].items() if name != "Comment"}
+            for state in ("TranscribeLeader", "Transcribe")
+        )
+        assert leader == other
 
     def test_an_unavailable_api_is_waited_for_longer_than_an_unknown_error(
         self, definition: Json

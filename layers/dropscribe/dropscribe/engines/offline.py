@@ -18,7 +18,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final
 
-import miniaudio
 from pocketsphinx import Decoder, Endpointer, Vad
 
 from dropscribe.api import (
@@ -29,9 +28,8 @@ from dropscribe.api import (
     TranscriptionWord,
 )
 from dropscribe.engines import Calls, Recognized
-from dropscribe.errors import Rejected
+from dropscribe.sound import SAMPLE_BYTES, SAMPLE_RATE_HZ, frames, length_s
 
-SAMPLE_RATE_HZ: Final = 16_000
 MOST_STATES_A_FRAME: Final = 3000
 """A tenth of PocketSphinx's own limit: half the time, the same words in most sentences."""
 LONGEST_UTTERANCE_S: Final = 20.0
@@ -50,7 +48,7 @@ def transcribe(audio: Path, request: Request, calls: Calls) -> TranscriptionVerb
     return TranscriptionVerbose(
         task=request.task,
         language="english",
-        duration=miniaudio.flac_get_file_info(str(audio)).duration,
+        duration=length_s(audio),
         text="".join(part.segment.text for part in recognized).strip(),
         segments=[part.segment for part in recognized],
         words=[word for part in recognized for word in part.words],
@@ -58,10 +56,10 @@ def transcribe(audio: Path, request: Request, calls: Calls) -> TranscriptionVerb
 
 
 def recognize(audio: Path) -> Iterator[Recognized]:
-    """Each stretch of speech between pauses in which there are words, as soon as it is decoded."""
-    info = miniaudio.flac_get_file_info(str(audio))
-    if info.sample_rate != SAMPLE_RATE_HZ or info.nchannels != 1:
-        raise Rejected("engine_failed", "engine offline takes 16 kHz mono audio only")
+    """Each stretch of speech between pauses in which there are words, as soon as it is decoded.
+
+    Raises `Rejected("engine_failed")`: the audio is no 16 kHz mono FLAC.
+    """
     index = 0
     for start_s, samples in _speech(audio):
         if part := _recognized(index, start_s, samples):
@@ -145,26 +143,16 @@ def _speech(audio: Path) -> Iterator[tuple[float, bytes]]:
     endpointer = Endpointer(sample_rate=SAMPLE_RATE_HZ)
     start_s: float | None = None
     samples = b""
-    for frame, is_last in _frames(audio, endpointer.frame_bytes):
+    for frame, is_last in frames(audio, endpointer.frame_bytes):
         speech = endpointer.end_stream(frame) if is_last else endpointer.process(frame)
         if speech is None:
             continue
         start_s = endpointer.speech_start if start_s is None else start_s
         samples += speech
-        length_s = len(samples) / 2 / SAMPLE_RATE_HZ
+        spoken_s = len(samples) / SAMPLE_BYTES / SAMPLE_RATE_HZ
         if not endpointer.in_speech:
             yield start_s, samples
             start_s, samples = None, b""
-        elif length_s > LONGEST_UTTERANCE_S:
+        elif spoken_s > LONGEST_UTTERANCE_S:
             yield start_s, samples
-            start_s, samples = start_s + length_s, b""
-
-
-def _frames(audio: Path, size: int) -> Iterator[tuple[bytes, bool]]:
-    """16-bit frames of `size` bytes, and whether each is the last; the last one may be shorter."""
-    frames = (bytes(samples) for samples in miniaudio.flac_stream_file(str(audio), size // 2))
-    frame = next(frames, b"")
-    while frame:
-        following = next(frames, b"")
-        yield frame, not following
-        frame = following
+            start_s, samples = start_s + spoken_s, b""
