@@ -34,8 +34,10 @@ from dropscribe.api import (
 from dropscribe.client import LONGEST_WAIT_S, Ambiguous, Client, Received, retry_wait_s
 from dropscribe.engines import openai
 from dropscribe.errors import JobError, Rejected, Unavailable
-from dropscribe.job import Chunk
-from dropscribe.transcript import Transcript, merge
+from dropscribe.merge import merge
+from dropscribe.passage import Passage, passage
+from dropscribe.spans import Span
+from dropscribe.transcript import Transcript
 from tests.api_server import KEY, RECORDED, Answer, ApiServer, error, recorded, stream
 
 REQUEST = TranscriptionRequest(model="whisper-1", response_format="verbose_json")
@@ -969,27 +971,20 @@ class TestTranscripts:
     """What of an answer must not be taken at its word."""
 
     @staticmethod
-    def merged(*parts: tuple[Chunk, Any]) -> Transcript:
+    def merged(*parts: Passage) -> Transcript:
         return merge(parts, duration_ms=9000, task="transcribe", language=None)
-
-    @staticmethod
-    def chunk(channel: int | None) -> Chunk:
-        return Chunk(
-            index=channel or 0, key="k", sha256="0", size=1, start_ms=0, duration_ms=9000,
-            channel=channel,
-        )  # fmt: skip
 
     @pytest.mark.case("C25")
     def test_the_speaker_a_of_one_request_is_not_that_of_another(self) -> None:
         answer = TranscriptionDiarized.model_validate_json(RECORDED["diarized_2026_08"]["body"])
         assert {segment.speaker for segment in answer.segments} == {"A"}
-        transcript = self.merged((self.chunk(0), answer), (self.chunk(1), answer))
+        transcript = self.merged(*(passage(Span(0, 9000), answer, channel) for channel in (0, 1)))
         assert transcript.speakers == ["A", "B"]
 
     @pytest.mark.case("C31")
     def test_a_word_that_has_no_time_is_not_lost(self) -> None:
         body = json.loads(RECORDED["verbose_word_segment"]["body"])
         body["words"] = body["words"][:2]
-        transcript = self.merged((self.chunk(None), TranscriptionVerbose.model_validate(body)))
+        transcript = self.merged(passage(Span(0, 9000), TranscriptionVerbose(**body)))
         assert transcript.text == body["text"]
         assert [segment.text for segment in transcript.segments or []] == [body["text"]]

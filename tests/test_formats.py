@@ -14,23 +14,15 @@ from hypothesis import strategies as st
 from dropscribe.api import Format
 from dropscribe.cues import cues
 from dropscribe.formats import OUTPUTS
-from dropscribe.job import Chunk
+from dropscribe.merge import merge
 from dropscribe.options import JobOptions, SubtitleOptions
+from dropscribe.passage import parse_answer, passage
+from dropscribe.spans import Span
 from dropscribe.timestamps import timestamp
-from dropscribe.transcript import Segment, Transcript, Word, add_usage, merge, parse_answer
+from dropscribe.transcript import Segment, Transcript, Word, add_usage
 from tests.api_server import RECORDED
 
-
-def chunk(index: int = 0, start_ms: int = 0, channel: int | None = None) -> Chunk:
-    return Chunk(
-        index=index,
-        key="k",
-        sha256="s",
-        size=1,
-        start_ms=start_ms,
-        duration_ms=60_000,
-        channel=channel,
-    )
+MINUTE = Span(0, 60_000)
 
 
 def recorded(name: str, response_format: str) -> Any:
@@ -38,7 +30,7 @@ def recorded(name: str, response_format: str) -> Any:
 
 
 def merged(*names: str, response_format: str = "verbose_json") -> Transcript:
-    parts = [(chunk(), recorded(name, response_format)) for name in names]
+    parts = [passage(MINUTE, recorded(name, response_format)) for name in names]
     return merge(parts, duration_ms=1700, task="transcribe", language=None)
 
 
@@ -72,7 +64,7 @@ class TestAgainstTheApi:
 
     def test_diarized_json_equals_the_recorded_one_up_to_milliseconds(self) -> None:
         transcript = merge(
-            [(chunk(), recorded("diarized_2026_08", "diarized_json"))],
+            [passage(MINUTE, recorded("diarized_2026_08", "diarized_json"))],
             duration_ms=3700,
             task="transcribe",
             language=None,
@@ -278,7 +270,7 @@ class TestMerge:
     def test_chunks_are_shifted_to_their_place(self) -> None:
         answer = recorded("verbose_word_segment", "verbose_json")
         transcript = merge(
-            [(chunk(0), answer), (chunk(1, 60_000), answer)],
+            [passage(MINUTE, answer), passage(MINUTE.moved(60_000), answer)],
             duration_ms=120_000,
             task="transcribe",
             language=None,
@@ -298,8 +290,8 @@ class TestMerge:
 
         transcript = merge(
             [
-                (chunk(0, channel=0), answer("I am late.", 5)),
-                (chunk(1, channel=1), answer("Hi.", 1)),
+                passage(MINUTE, answer("I am late.", 5), channel=0),
+                passage(MINUTE, answer("Hi.", 1), channel=1),
             ],
             duration_ms=9000,
             task="transcribe",
@@ -317,7 +309,7 @@ class TestMerge:
     def test_text_that_came_without_its_segments_is_not_lost(self) -> None:
         body = {"language": "english", "duration": 2.0, "text": "Hello."}
         transcript = merge(
-            [(chunk(), parse_answer("verbose_json", body))],
+            [passage(MINUTE, parse_answer("verbose_json", body))],
             duration_ms=2000,
             task="transcribe",
             language=None,

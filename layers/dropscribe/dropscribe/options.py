@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from email.header import decode_header, make_header
 from typing import Annotated, Any, Final, Literal, Self
@@ -23,6 +24,8 @@ LARGEST_OPTION_FILE_BYTES: Final = 16 << 20
 """Room for four speaker references as data URLs."""
 FOLDER_FILE: Final = "_dropscribe.json"
 SIDECAR_SUFFIX: Final = ".dropscribe.json"
+SPEAKERS_FOLDER: Final = "speakers/"
+"""Where clips of known speakers' voices lie in the uploads bucket; they start no job."""
 
 METADATA_OF_UPLOAD_TOOLS: Final = (
     *("mtime", "atime", "ctime", "btime", "uid", "gid", "mode", "md5chksum"),  # rclone, s3fs
@@ -79,6 +82,11 @@ class JobOptions(Parameters):
     def _agree(self) -> Self:
         if self.language and self.languages:
             raise ValueError("`language` and `languages` exclude each other: give one of them")
+        if letters := [name for name in self.known_speaker_names or [] if _LETTERS.fullmatch(name)]:
+            raise ValueError(
+                f"the known speaker name {letters[0]!r} is what unknown voices are called: "
+                "give another name"
+            )
         if self.task == "translate" and self.formats and "diarized_json" in self.formats:
             raise ValueError(
                 "`task: translate` and `formats: diarized_json` exclude each other: "
@@ -87,6 +95,7 @@ class JobOptions(Parameters):
         return self
 
 
+_LETTERS: Final = re.compile(r"\s*[A-Za-z]{1,2}\s*")
 OPTION_NAMES: Final = tuple(JobOptions.model_fields)
 
 

@@ -1,0 +1,131 @@
+"""What was heard in one piece of a recording, at the times of the recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from dropscribe.alignment import joined
+from dropscribe.api import (
+    Answer,
+    Logprob,
+    Transcription,
+    TranscriptionDiarized,
+    TranscriptionVerbose,
+    Usage,
+)
+from dropscribe.languages import code_of
+from dropscribe.spans import Span
+from dropscribe.timestamps import to_ms
+from dropscribe.transcript import Segment, Word, channel_speaker
+
+_ANSWERS: Final[dict[str, type[Answer]]] = {
+    "json": Transcription,
+    "verbose_json": TranscriptionVerbose,
+    "diarized_json": TranscriptionDiarized,
+}
+_OWN_FIELDS: Final = frozenset({"id", "start", "end", "text", "type", "speaker"})
+_SEEK_MS: Final = 10
+"""Whisper's `seek` counts frames of this length."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """An engine's answer to one piece of audio."""
+
+    span: Span
+    """Where the piece lies in the recording."""
+    text: str
+    """Without space around it."""
+    channel: int | None = None
+    segments: list[Segment] | None = None
+    """In order of their start, inside the span; None where the engine gave no times."""
+    words: list[Word] | None = None
+    logprobs: list[Logprob] | None = None
+    language: str | None = None
+    """Code, where the engine named one."""
+    usage: Usage | None = None
+
+
+def parse_answer(response_format: str, response: dict[str, Any]) -> Answer:
+    """An engine's answer as the API's object. Raises pydantic's ValidationError."""
+    return TypeAdapter[Answer](_ANSWERS[response_format]).validate_python(response)
+
+
+def passage(
+    span: Span, answer: Answer, channel: int | None = None, labels: Mapping[str, str] | None = None
+) -> Passage:
+    """An answer to the piece of audio at `span`.
+
+    A channel of its own is one speaker. `labels`: of the answer's speakers → of the recording's.
+    """
+    return Passage(
+        span=span,
+        text=answer.text.strip(),
+        channel=channel,
+        segments=_segments(span, answer, channel_speaker(channel), labels or {}),
+        words=_words(span, answer, channel_speaker(channel)),
+        logprobs=answer.logprobs if isinstance(answer, Transcription) else None,
+        language=_language(answer),
+        usage=answer.usage,
+    )
+
+
+def retold(heard: Passage, segments: Sequence[Segment], words: list[Word] | None) -> Passage:
+    """With other segments and words: the text is what these say."""
+    ordered = sorted(segments, key=lambda segment: segment.start_ms)
+    text = joined([segment.text for segment in ordered])
+    in_order = sorted(words, key=lambda word: word.start_ms) if words else None
+    return replace(heard, text=text, segments=ordered, words=in_order)
+
+
+def _segments(
+    span: Span, answer: Answer, channel: str | None, labels: Mapping[str, str]
+) -> list[Segment] | None:
+    if isinstance(answer, Transcription):
+        return None
+    if not answer.segments and answer.text.strip():
+        # Text without times: all that is known is that it was said within the piece.
+        return [Segment(answer.text.strip(), span.start_ms, span.end_ms, channel)]
+    found = []
+    for part in answer.segments or []:
+        fields = part.model_dump(exclude_none=True)
+        label = fields.get("speaker")
+        measured = {name: value for name, value in fields.items() if name not in _OWN_FIELDS}
+        if "seek" in measured:
+            measured["seek"] += span.start_ms // _SEEK_MS
+        found.append(
+            Segment(
+                part.text.strip(),
+                *_at(span, part.start, part.end),
+                speaker=channel or labels.get(str(label), label),
+                measured=measured,
+            )
+        )
+    return sorted((part for part in found if part.text), key=lambda part: part.start_ms)
+
+
+def _words(span: Span, answer: Answer, channel: str | None) -> list[Word] | None:
+    if not isinstance(answer, TranscriptionVerbose) or not answer.words:
+        return None
+    found = [
+        Word(text, *_at(span, word.start, word.end), channel)
+        for word in answer.words
+        if (text := word.word.strip())
+    ]
+    return sorted(found, key=lambda word: word.start_ms)
+
+
+def _at(span: Span, start_s: float, end_s: float) -> Span:
+    """Times of an answer in the recording; Whisper's may lie beyond the end of the audio."""
+    return Span(to_ms(start_s), max(to_ms(start_s), to_ms(end_s))).moved(span.start_ms).within(span)
+
+
+def _language(answer: Answer) -> str | None:
+    if isinstance(answer, TranscriptionVerbose):
+        return code_of(answer.language) if answer.language else None
+    named = answer.languages if isinstance(answer, Transcription) else None
+    return code_of(named[0].code) if named and len(named) == 1 else None
