@@ -68,6 +68,8 @@ class Seen:
     authorization: str | None
     headers: list[tuple[str, str]]
     """Names in lower case."""
+    form: list[tuple[str, str]] = field(default_factory=list)
+    """The fields, those of one name in the order in which they were sent."""
 
 
 def recorded(name: str) -> Answer:
@@ -107,7 +109,7 @@ class ApiServer:
                 if answer is None or not answer.unread:
                     seen = _read(self)
                     api.requests.append(seen)
-                    answer = answer or _answer(seen)
+                    answer = answer or api.answer(seen)
                 if answer.reset:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 self.close_connection = answer.hang_up or answer.unread or answer.broken_off
@@ -150,6 +152,10 @@ class ApiServer:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def answer(self, seen: Seen) -> Answer:
+        """To a request that no answer was planned for; several are asked for at the same time."""
+        return _answer(seen)
 
     def behave(self) -> None:
         """Forget what was planned and seen."""
@@ -197,6 +203,7 @@ def _read(handler: BaseHTTPRequestHandler) -> Seen:
         return Seen(
             path=handler.path,
             fields=sorted(form.items(multi=True)),
+            form=list(form.items(multi=True)),
             file_name=file.filename or "",
             file_type=file.content_type or "",
             audio=file.read(),

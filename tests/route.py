@@ -132,4 +132,4 @@ class Route:
 
     def logs(self) -> str:
         names = ("Ingest", "Normalize", "Transcribe", "Format", "Fail")
-        return "\n".join(self.cloud.logs(f"{name}Function")[-2000:] for name in names)
+        return "\n".join(self.cloud.logs(f"{name}Function")[-8000:] for name in names)

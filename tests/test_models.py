@@ -12,12 +12,12 @@ from dropscribe.engines import request_for
 from dropscribe.errors import Rejected
 from dropscribe.languages import CODES, NAMES, code_of, name_of
 from dropscribe.models import (
-    MAX_UPLOAD_BYTES,
+    LONGEST_CHUNK_MS,
     MODELS,
-    check_size,
+    Model,
     choose,
     formats_for,
-    named,
+    longest_chunk_ms,
     shutdown_warning,
 )
 from dropscribe.options import JobOptions
@@ -125,29 +125,19 @@ def test_the_warning_says_when() -> None:
 
 
 @pytest.mark.case("C26")
-@pytest.mark.parametrize(
-    ("model", "audio_ms", "size", "part"),
-    [
-        ("gpt-4o-transcribe", 1_400_000, 1, None),
-        ("gpt-4o-transcribe-diarize", 1_400_001, 1, "takes 23.3 in one request"),
-        ("whisper-1", 9_000_000, MAX_UPLOAD_BYTES, None),
-        ("whisper-1", 1, MAX_UPLOAD_BYTES + 1, f"takes {MAX_UPLOAD_BYTES} in one request"),
-        ("pocketsphinx-en-us", 1, 10 * MAX_UPLOAD_BYTES, None),
-        ("pocketsphinx-en-us", 1_200_001, 1, "takes 20.0 in one request"),
-    ],
-)
-def test_what_is_too_long_for_one_request_is_refused_before_the_upload(
-    model: str, audio_ms: int, size: int, part: str | None
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("beside_bytes", [0, 8_000_000])
+def test_the_longest_chunk_is_within_every_limit_with_a_margin(
+    model: Model, beside_bytes: int
 ) -> None:
-    """To the millisecond: FLAC adds no padding, as re-encoding to MP3 would."""
-    entry = named(model)
-    assert entry is not None
-    if part is None:
-        check_size(entry, audio_ms, size)
-        return
-    with pytest.raises(Rejected, match=part) as caught:
-        check_size(entry, audio_ms, size)
-    assert caught.value.code == "too_long"
+    """However badly it compresses."""
+    longest_ms = longest_chunk_ms(model, beside_bytes)
+    assert longest_ms >= 9 * 60_000
+    assert longest_ms <= LONGEST_CHUNK_MS
+    if model.max_audio_ms:
+        assert longest_ms <= 0.97 * model.max_audio_ms
+    if model.max_bytes:
+        assert longest_ms * 33 + beside_bytes <= model.max_bytes
 
 
 @pytest.mark.case("C20")

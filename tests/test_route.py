@@ -147,7 +147,9 @@ class TestSuccess:
         assert done["usage"] == {"type": "duration", "seconds": 2}
         assert done["audio_seconds"] == 2.99
         assert done["warnings"] == ["model whisper-1 is shut down by its provider on 2027-02-26"]
-        assert {"fetch", "decode", "normalize", "transcribe", "format"} == set(done["timings_ms"])
+        assert {"fetch", "decode", "cut", "normalize", "transcribe", "format"} == set(
+            done["timings_ms"]
+        )
         assert {o["format"]: o["size"] for o in done["outputs"]} == {
             name: len(route.files(key)[suffix].encode())
             for name, suffix in {

@@ -34,9 +34,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     manifest = normalize(request.job_id, request.source, settings, deadline)
     logger.info("normalized", audio_ms=manifest.audio_ms, warnings=manifest.warnings)
     metrics.add_metric("AudioSeconds", MetricUnit.Seconds, manifest.audio_ms / 1000)
+    leaders = [] if manifest.leader is None else [manifest.leader]
     return NormalizeResult(
         job_id=request.job_id,
-        chunks=[chunk.index for chunk in manifest.chunks],
+        leaders=leaders,
+        chunks=[chunk.index for chunk in manifest.chunks if chunk.index not in leaders],
         max_concurrency=settings.MAX_CONCURRENCY,
     ).model_dump()
 

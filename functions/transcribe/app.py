@@ -43,8 +43,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         if error.code == "unauthorized":
             parameters.clear_caches()  # type: ignore[no-untyped-call]  # the next run reads the key that was put right
         raise
-    logger.info("transcribed", chunk=record.index, cached=record.cached)
-    metrics.add_metric("CachedChunks" if record.cached else "Chunks", MetricUnit.Count, 1)
+    cached = record.chunk.cached
+    logger.info("transcribed", chunk=record.index, cached=cached, holes=len(record.holes))
+    metrics.add_metric("CachedChunks" if cached else "Chunks", MetricUnit.Count, 1)
     return {"chunk": record.index}
 
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from dropscribe.api import Format
 from dropscribe.options import JobOptions
+from dropscribe.spans import Span
+from dropscribe.speakers import Voice
 
 JOB_ID_DIGITS: Final = 32
 """Hexadecimal digits of the hash in a job id: 128 bits."""
@@ -81,10 +83,19 @@ class Chunk(BaseModel):
     size: int
     """Bytes."""
     start_ms: int
-    """Where the chunk begins in the recording."""
+    """Where the chunk begins in the recording; before the end of the one before where they
+    overlap."""
     duration_ms: int
     channel: int | None = None
     """Counted from 0, when each channel is transcribed on its own."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.index:05d}"
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start_ms, self.start_ms + self.duration_ms)
 
 
 class Manifest(BaseModel):
@@ -105,20 +116,56 @@ class Manifest(BaseModel):
     audio_ms: int
     """Length of the recording as decoded."""
     chunks: list[Chunk]
+    """In order of time, channel by channel."""
+    leader: int | None = None
+    """The chunk that goes first, where the voices in it are to be known again in the others."""
     warnings: list[str]
     timings_ms: dict[str, int]
 
 
+class Piece(BaseModel):
+    """Audio that was asked about on its own: a chunk, or a hole in what it was answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """That its calls are kept under: `00003`, a hole `00003.1`."""
+    start_ms: int
+    """In the recording."""
+    duration_ms: int
+    result_key: str
+    """Where the answer is."""
+    cached: bool
+    """The answer was there before this job asked for it."""
+    hole: Span | None = None
+    """Where words were missing; the piece reaches a little further."""
+    voices: list[Voice] = []
+    """By the answer's own labels; of diarizing models."""
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start_ms, self.start_ms + self.duration_ms)
+
+
 class ChunkRecord(BaseModel):
-    """Where a chunk's result is. `jobs/<job id>/chunks/<index>.json`."""
+    """What is known of a chunk beside its answer. `jobs/<job id>/chunks/<index>.json`."""
 
     model_config = ConfigDict(frozen=True)
 
     index: int
-    result_key: str
-    cached: bool
-    """The result was there before this job asked for it."""
-    transcribe_ms: int
+    chunk: Piece
+    holes: list[Piece] = []
+    """Stretches of speech that the answer had no words for, and which were asked about again."""
+    speech: list[Span] | None = None
+    """Where somebody speaks, in the recording; None where the answer's text has no times."""
+    silent: list[Span] = []
+    """Where there is text and nobody speaks."""
+    warnings: list[str] = []
+    transcribe_ms: int = 0
+
+    @property
+    def pieces(self) -> list[Piece]:
+        return [self.chunk, *self.holes]
 
 
 class ChunkResult(BaseModel):
@@ -134,7 +181,7 @@ class ChunkResult(BaseModel):
 
 
 class Call(BaseModel):
-    """One paid request, recorded before it is sent. `jobs/<job id>/calls/<index>-<id>.json`."""
+    """One paid request, recorded before it is sent. `jobs/<job id>/calls/<piece>-<id>.json`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -153,7 +200,7 @@ class Totals(BaseModel):
     ambiguous: int
     """Sent, and no answer is known: may have been billed."""
     cached: int
-    """Chunks whose result was there before this job asked for it."""
+    """Chunks, and holes in them, whose answer was there before this job asked for it."""
 
 
 def manifest_key(job: str) -> str:
@@ -171,6 +218,11 @@ def chunk_audio_key(job: str, index: int) -> str:
 
 def chunk_record_key(job: str, index: int) -> str:
     return f"jobs/{job}/chunks/{index:05d}.json"
+
+
+def clip_key(job: str, piece: str, number: int) -> str:
+    """Of a voice, as WAV."""
+    return f"jobs/{job}/voices/{piece}-{number}.wav"
 
 
 def calls_prefix(job: str) -> str:

@@ -80,7 +80,10 @@ class NormalizeResult(_Message):
     """Chunk indexes only: state machine data is limited to 256 KiB, the manifest is in S3."""
 
     job_id: str
+    leaders: list[int]
+    """Those that have to be transcribed before the others; often none."""
     chunks: list[int]
+    """The others."""
     max_concurrency: int
 
 

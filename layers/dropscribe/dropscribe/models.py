@@ -17,6 +17,12 @@ OPENAI_MAX_BODY_BYTES: Final = 26_214_400
 """Of the whole request body."""
 MAX_UPLOAD_BYTES: Final = OPENAI_MAX_BODY_BYTES - 65_536
 """Of the audio: leaves room for the other parts of the form."""
+LONGEST_CHUNK_MS: Final = 20 * 60_000
+"""Of audio in one request where a model has no limit of its own: an answer takes minutes."""
+FLAC_BYTES_A_MS: Final = 33
+"""At most, of 16 kHz mono: samples that did not compress, and the headers of their frames."""
+MARGIN: Final = 0.97
+"""Of a model's longest audio: a decoder may count a little more than we do."""
 WARN_BEFORE_SHUTDOWN: Final = timedelta(days=120)
 
 _SUBTITLES: Final[tuple[Format, ...]] = ("srt", "vtt", "verbose_json")
@@ -195,20 +201,17 @@ def formats_for(model: Model, options: JobOptions, *, speakers: bool) -> list[Fo
     return [name for name in FORMATS if name in options.formats]
 
 
-def check_size(model: Model, audio_ms: int, size: int) -> None:
-    """Raise `Rejected("too_long")` where one request would pass the model's limits."""
-    if model.max_audio_ms and audio_ms > model.max_audio_ms:
-        raise Rejected(
-            "too_long",
-            f"the recording is {audio_ms / 60_000:.1f} minutes long, model `{model.name}` takes "
-            f"{model.max_audio_ms / 60_000:.1f} in one request: split it or choose another model",
-        )
-    if model.max_bytes and size > model.max_bytes:
-        raise Rejected(
-            "too_long",
-            f"the recording is {size} bytes as 16 kHz mono FLAC, model `{model.name}` takes "
-            f"{model.max_bytes} in one request: split it",
-        )
+def longest_chunk_ms(model: Model, beside_bytes: int = 0) -> int:
+    """What one request is sent at most, in milliseconds of 16 kHz mono FLAC.
+
+    `beside_bytes`: of what goes with it in the same body.
+    """
+    longest_ms = LONGEST_CHUNK_MS
+    if model.max_audio_ms:
+        longest_ms = min(longest_ms, round(model.max_audio_ms * MARGIN))
+    if model.max_bytes:
+        longest_ms = min(longest_ms, (model.max_bytes - beside_bytes) // FLAC_BYTES_A_MS)
+    return longest_ms
 
 
 def shutdown_warning(model: Model, today: date) -> str | None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dropscribe import __version__, models
 from dropscribe.api import Usage
+from dropscribe.audit import Audit, DoubtfulText, UncoveredSpan
 from dropscribe.job import Manifest, Totals
 from dropscribe.options import JobOptions
 
@@ -76,6 +77,14 @@ class Receipt(BaseModel):
     """Of this job's own calls, as the API billed them; None where nothing was billed."""
     estimated_cost: Cost
     timings_ms: dict[str, int]
+    coverage: float | None
+    """Share of the time with speech that has words, 0 to 1; None where the model gives no times."""
+    speech_seconds: float | None
+    """As voice activity detection found; None as above."""
+    uncovered_spans: list[UncoveredSpan]
+    """Speech without words."""
+    doubtful_text: list[DoubtfulText]
+    """Words without speech, and the like."""
     warnings: list[str]
     outputs: list[OutputFile]
 
@@ -99,6 +108,7 @@ def receipt(
     manifest: Manifest,
     billing: Billing,
     outputs: list[OutputFile],
+    audit: Audit,
     *,
     language: str | None,
     timings_ms: dict[str, int],
@@ -123,6 +133,10 @@ def receipt(
         usage=billing.usage,
         estimated_cost=cost(manifest.model, billing.seconds),
         timings_ms=timings_ms,
+        coverage=audit.coverage,
+        speech_seconds=None if audit.coverage is None else audit.speech_seconds,
+        uncovered_spans=audit.uncovered_spans,
+        doubtful_text=audit.doubtful_text,
         warnings=warnings,
         outputs=outputs,
     )

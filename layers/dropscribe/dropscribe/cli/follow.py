@@ -21,6 +21,7 @@ CALLS_PER_S: Final = 5
 
 STAGES: Final = {
     "Normalize": "normalize",
+    "TranscribeLeaders": "transcribe",
     "TranscribeChunks": "transcribe",
     "Format": "format",
     "Notify": "notify",
@@ -50,8 +51,10 @@ class Course:
     steps: list[Step] = field(default_factory=list)
     chunks: int = 0
     """In all; 0 until known."""
+    ahead: int = 0
+    """Of these, in the Map before this one."""
     transcribed: set[int] = field(default_factory=set)
-    """Indexes of the chunks that are done."""
+    """Iterations of this Map that are done."""
     trouble: Failure | None = None
     """The last failed try of the running stage."""
     last_event: int = 0
@@ -72,15 +75,20 @@ class Course:
         if self.stage not in stages:
             return 0.0
         before = sum(_SHARES[stage] for stage in stages[: stages.index(self.stage)])
-        within = len(self.transcribed) / self.chunks if self.chunks else 0.0
+        within = self.done / self.chunks if self.chunks else 0.0
         return before + (_SHARES["transcribe"] * within if self.stage == "transcribe" else 0.0)
+
+    @property
+    def done(self) -> int:
+        """Chunks."""
+        return self.ahead + len(self.transcribed)
 
     @property
     def label(self) -> str:
         """What goes on, in a few words."""
         label = self.stage or "starting"
         if self.stage == "transcribe" and self.chunks:
-            label += f" {len(self.transcribed)} of {self.chunks}"
+            label += f" {self.done} of {self.chunks}"
         return f"{label}, again after {self.trouble.code}" if self.trouble else label
 
     def _advance(self, event: dict[str, Any]) -> None:
@@ -88,10 +96,10 @@ class Course:
         if kind.endswith("StateEntered"):
             self._enter(event["stateEnteredEventDetails"]["name"], when)
         elif kind.endswith("StateExited"):
-            if event["stateExitedEventDetails"]["name"] in STAGES:
-                self._end("completed", when)
+            self._exit(event["stateExitedEventDetails"]["name"], when)
         elif kind == "MapStateStarted":
-            self.chunks, self.transcribed = event["mapStateStartedEventDetails"]["length"], set()
+            self.transcribed = set()
+            self.chunks = self.ahead + event["mapStateStartedEventDetails"]["length"]
         elif kind == "MapIterationSucceeded":
             self.transcribed.add(event["mapIterationSucceededEventDetails"]["index"])
         elif kind in ("TaskFailed", "TaskTimedOut"):
@@ -106,10 +114,18 @@ class Course:
             self.trouble = None
 
     def _enter(self, state: str, when: datetime) -> None:
-        """A redrive has entered its stage already."""
+        """A redrive has entered its stage already; two states may be one stage."""
         stage = STAGES.get(state)
-        if stage and not (self.stage == stage and self.steps[-1].outcome == "running"):
+        if stage and self.stage == stage and self.steps[-1].outcome != "failed":
+            self.steps[-1].ended, self.steps[-1].outcome = None, "running"
+        elif stage:
             self.steps.append(Step(stage, when))
+
+    def _exit(self, state: str, when: datetime) -> None:
+        if state in STAGES:
+            self._end("completed", when)
+        if state == "TranscribeLeaders":
+            self.ahead = len(self.transcribed)
 
     def _end(self, outcome: str, when: datetime) -> None:
         if self.steps and self.steps[-1].outcome == "running":

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from dropscribe.api import Answer, DurationUsage, Format
+from dropscribe.assembly import Asked, Assembled, assemble
 from dropscribe.aws import Bucket
-from dropscribe.errors import Rejected
 from dropscribe.formats import OUTPUTS, RECEIPT_SUFFIX
 from dropscribe.job import (
     Call,
     Chunk,
-    ChunkRecord,
     ChunkResult,
     Manifest,
+    Piece,
     Totals,
     calls_prefix,
-    chunk_record_key,
     late_output_key,
     transcript_key,
 )
 from dropscribe.messages import NotifyRequest
 from dropscribe.notification import Data, attributes, notification, origin, subject
+from dropscribe.passage import parse_answer
 from dropscribe.publish import Document, publish_all, retire_others
 from dropscribe.receipt import Billing, OutputFile, Receipt, receipt
-from dropscribe.stages.transcribe import load_manifest
-from dropscribe.transcript import Transcript, add_usage, merge, parse_answer
+from dropscribe.stages.transcribe import load_manifest, load_record, read
+from dropscribe.transcript import Transcript, add_usage
 
+READS_AT_ONCE: Final = 8
+"""Of S3: a day has hundreds of small objects, each a few hundredths of a second away."""
 _COMPLETED: Final = "transcription.job.completed"
 _LATE: Final = (
     "a newer upload of the same name has its transcripts there already: "
@@ -45,44 +47,50 @@ class _Job:
 
     work: Bucket
     manifest: Manifest
-    records: list[ChunkRecord]
-    answers: list[Answer]
+    asked: list[Asked]
 
     @property
-    def parts(self) -> Iterable[tuple[Chunk, Answer]]:
-        return zip(self.manifest.chunks, self.answers, strict=True)
+    def pieces(self) -> list[tuple[Piece, Answer]]:
+        return [
+            pair for one in self.asked for pair in zip(one.record.pieces, one.answers, strict=True)
+        ]
 
 
 def format_job(job_id: str, work: Bucket, transcripts: Bucket) -> NotifyRequest:
     """Write a job's outputs, compose its notification. Raises `Rejected`, `Unavailable`."""
     started = time.monotonic()
     job = _load(job_id, work)
-    transcript = _merged(job)
-    work.write(transcript_key(job_id), transcript.model_dump_json())
-    documents = {name: _render(name, transcript, job) for name in job.manifest.formats}
+    whole = _assembled(job)
+    work.write(transcript_key(job_id), whole.transcript.model_dump_json())
+    documents = {name: _render(name, whole.transcript, job) for name in job.manifest.formats}
     timings_ms = job.manifest.timings_ms | {
-        "transcribe": max(record.transcribe_ms for record in job.records),
+        "transcribe": max(one.record.transcribe_ms for one in job.asked),
         "format": round((time.monotonic() - started) * 1000),
     }
-    written = _deliver(job, documents, transcript, timings_ms, transcripts)
-    return _notify(job, transcript, written)
+    written = _deliver(job, documents, whole, timings_ms, transcripts)
+    return _notify(job, whole.transcript, written)
 
 
 def _load(job_id: str, work: Bucket) -> _Job:
     manifest = load_manifest(work, job_id)
-    records = [
-        ChunkRecord.model_validate_json(_read(work, chunk_record_key(job_id, chunk.index)))
-        for chunk in manifest.chunks
-    ]
-    return _Job(work, manifest, records, [_read_answer(work, record) for record in records])
+
+    def asked(chunk: Chunk) -> Asked:
+        record = load_record(work, job_id, chunk.index)
+        return Asked(chunk, record, [_read_answer(work, piece) for piece in record.pieces])
+
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+        return _Job(work, manifest, list(pool.map(asked, manifest.chunks)))
 
 
-def _merged(job: _Job) -> Transcript:
+def _assembled(job: _Job) -> Assembled:
     """A translation is in English, whatever was spoken."""
     options = job.manifest.options
-    told = "en" if options.task == "translate" else options.language
-    return merge(
-        list(job.parts), duration_ms=job.manifest.audio_ms, task=options.task, language=told
+    return assemble(
+        job.asked,
+        duration_ms=job.manifest.audio_ms,
+        task=options.task,
+        language="en" if options.task == "translate" else options.language,
+        known_speakers=options.known_speaker_names or [],
     )
 
 
@@ -95,7 +103,7 @@ def _render(name: Format, transcript: Transcript, job: _Job) -> Document:
 def _deliver(
     job: _Job,
     documents: dict[Format, Document],
-    transcript: Transcript,
+    whole: Assembled,
     timings_ms: dict[str, int],
     transcripts: Bucket,
 ) -> Receipt:
@@ -111,9 +119,10 @@ def _deliver(
             manifest,
             billing,
             files,
-            language=transcript.language,
+            whole.audit,
+            language=whole.transcript.language,
             timings_ms=timings_ms,
-            warnings=[*manifest.warnings, *warnings],
+            warnings=[*manifest.warnings, *whole.warnings, *warnings],
         )
 
     key = manifest.source.key
@@ -159,46 +168,37 @@ def _notify(job: _Job, transcript: Transcript, written: Receipt) -> NotifyReques
 
 
 def _billing(job: _Job) -> Billing:
-    """This job's own calls: a chunk that was answered twice was billed twice."""
+    """This job's own calls: a piece that was answered twice was billed twice."""
     prefix = calls_prefix(job.manifest.job_id)
-    calls = [
-        (int(key.removeprefix(prefix).partition("-")[0]), _read_call(job.work, key).state)
-        for key in job.work.keys(prefix)
-    ]
-    states = Counter(state for _, state in calls)
-    answered = Counter(index for index, state in calls if state == "answered")
-    billed = [(c, a) for c, a in job.parts for _ in range(answered[c.index])]
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+        keys = list(job.work.keys(prefix))
+        states = list(pool.map(lambda key: _read_state(job.work, key), keys))
+    names = [key.removeprefix(prefix).partition("-")[0] for key in keys]
+    counted = Counter(states)
+    answered = Counter(n for n, state in zip(names, states, strict=True) if state == "answered")
+    billed = [pair for pair in job.pieces for _ in range(answered[pair[0].name])]
     return Billing(
         calls=Totals(
-            made=len(calls),
-            answered=states["answered"],
-            refused=states["refused"],
-            ambiguous=states["sent"],
-            cached=sum(r.cached and not answered[r.index] for r in job.records),
+            made=len(keys),
+            answered=counted["answered"],
+            refused=counted["refused"],
+            ambiguous=counted["sent"],
+            cached=sum(piece.cached and not answered[piece.name] for piece, _ in job.pieces),
         ),
         usage=add_usage([answer.usage for _, answer in billed if answer.usage]),
-        seconds=sum(_billed_seconds(chunk, answer) for chunk, answer in billed),
+        seconds=sum(_billed_seconds(piece, answer) for piece, answer in billed),
     )
 
 
-def _billed_seconds(chunk: Chunk, answer: Answer) -> float:
+def _billed_seconds(piece: Piece, answer: Answer) -> float:
     usage = answer.usage
-    return usage.seconds if isinstance(usage, DurationUsage) else chunk.duration_ms / 1000
+    return usage.seconds if isinstance(usage, DurationUsage) else piece.duration_ms / 1000
 
 
-def _read_call(work: Bucket, key: str) -> Call:
-    return Call.model_validate_json(_read(work, key))
+def _read_state(work: Bucket, key: str) -> str:
+    return Call.model_validate_json(read(work, key)).state
 
 
-def _read_answer(work: Bucket, record: ChunkRecord) -> Answer:
-    result = ChunkResult.model_validate_json(_read(work, record.result_key))
+def _read_answer(work: Bucket, piece: Piece) -> Answer:
+    result = ChunkResult.model_validate_json(read(work, piece.result_key))
     return parse_answer(result.response_format, result.response)
-
-
-def _read(work: Bucket, key: str) -> bytes:
-    content = work.read(key)
-    if content is None:
-        raise Rejected(
-            "internal", f"{work.uri(key)} is gone (the work bucket expires): upload again"
-        )
-    return content

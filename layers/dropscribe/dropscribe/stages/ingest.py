@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from dropscribe import aws
 from dropscribe.job import Source, job_id_of
 from dropscribe.messages import ExecutionInput, SetupNotification, UploadNotification
-from dropscribe.options import is_option_file
+from dropscribe.options import SPEAKERS_FOLDER, is_option_file
 
 _MESSAGES: Final = TypeAdapter[UploadNotification | SetupNotification](
     UploadNotification | SetupNotification
@@ -18,7 +18,9 @@ _MESSAGES: Final = TypeAdapter[UploadNotification | SetupNotification](
 
 
 def uploads(body: str) -> Iterator[Source]:
-    """The recordings that a queue message tells of: no option files, no "folders", no S3 test.
+    """The recordings that a queue message tells of.
+
+    Option files, known speakers' voices, "folders" and S3's test are none.
 
     Raises `ValueError` for any other message, so that it ends in the dead-letter queue.
     """
@@ -26,7 +28,8 @@ def uploads(body: str) -> Iterator[Source]:
     for record in message.records if isinstance(message, UploadNotification) else []:
         source = record.source
         is_folder = source.key.endswith("/") and source.size == 0
-        if not is_folder and not is_option_file(source.key):
+        is_other = is_option_file(source.key) or source.key.startswith(SPEAKERS_FOLDER)
+        if not is_folder and not is_other:
             yield source
 
 

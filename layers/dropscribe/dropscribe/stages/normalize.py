@@ -1,10 +1,11 @@
-"""Normalize: resolve the options, decode the recording into chunks, write the manifest."""
+"""Normalize: resolve the options, decode the recording, cut it into chunks, write the manifest."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +18,10 @@ from dropscribe.aws import Bucket
 from dropscribe.errors import Rejected
 from dropscribe.formats import LONGEST_KEY_BYTES, LONGEST_UPLOAD_KEY_BYTES
 from dropscribe.job import Chunk, Manifest, Source, chunk_audio_key, manifest_key, options_key
+from dropscribe.known_speakers import reserved_bytes, with_clips
 from dropscribe.options import (
     LARGEST_OPTION_FILE_BYTES,
+    JobOptions,
     Layer,
     Resolved,
     file_layer,
@@ -27,11 +30,18 @@ from dropscribe.options import (
     parameters_layer,
     resolve,
 )
+from dropscribe.plan import SHORTEST_MS, plan
+from dropscribe.spans import Span
+from dropscribe.speakers import LEADER
 
 FOLDER_PREFIX: Final = "recording-"
 """Of the folder that a run works in."""
-FLAC_BYTES_A_SECOND: Final = 2 * audio.SAMPLE_RATE_HZ
-"""At most, of one track: 16-bit samples that did not compress."""
+MOST_TRACKS: Final = 2
+TRACK_BYTES_A_SECOND: Final = audio.SAMPLE_BYTES * audio.SAMPLE_RATE_HZ
+CHUNKS_AT_ONCE: Final = 3
+"""Cut, hashed and stored at the same time: while one is on its way, another is cut."""
+SHORTEST_DIARIZED_MS: Final = 300_000
+"""Who speaks is told within one request: fewer, longer chunks know more of each voice."""
 
 
 class Settings(BaseModel):
@@ -64,10 +74,12 @@ def normalize(job_id: str, source: Source, settings: Settings, deadline: float) 
     # A job that fails from here on is told of with its labels and tenant.
     work.write(options_key(job_id), resolved.options.model_dump_json())
     model = _model(resolved)
-    split = resolved.options.channels == "split"
-    decoded = _decode(job_id, source, model, settings, split=split, deadline=deadline)
+    options = with_clips(resolved.options, Bucket(source.bucket))
+    decoded = _decode(job_id, source, _Wanted(model, options, settings), deadline)
     decoded.timings_ms["normalize"] = _ms(time.monotonic() - started)
-    manifest = _manifest(job_id, source, resolved, model, decoded)
+    manifest = _manifest(
+        job_id, source, resolved.model_copy(update={"options": options}), model, decoded
+    )
     work.write(manifest_key(job_id), manifest.model_dump_json())
     return manifest
 
@@ -77,39 +89,84 @@ class _Decoded:
     """What became of the upload's bytes."""
 
     sha256: str
+    audio_ms: int
     chunks: list[Chunk]
     warnings: list[str]
     timings_ms: dict[str, int]
 
 
-def _decode(
-    job_id: str,
-    source: Source,
-    model: models.Model,
-    settings: Settings,
-    *,
-    split: bool,
-    deadline: float,
-) -> _Decoded:
+@dataclass(frozen=True)
+class _Wanted:
+    """What the chunks are to be like."""
+
+    model: models.Model
+    options: JobOptions
+    settings: Settings
+
+    def spans(self, track: audio.Track, tracks: int) -> list[Span]:
+        """Where a track is cut; the tracks share the places that there are at the same time."""
+        beside_bytes = reserved_bytes(self.options) if self.model.speakers else 0
+        return plan(
+            track.duration_ms,
+            track.pauses,
+            longest_ms=models.longest_chunk_ms(self.model, beside_bytes),
+            parallel=max(self.settings.MAX_CONCURRENCY // tracks, 1),
+            shortest_ms=SHORTEST_DIARIZED_MS if self.model.speakers else SHORTEST_MS,
+        )
+
+
+def _decode(job_id: str, source: Source, wanted: _Wanted, deadline: float) -> _Decoded:
     """From the upload to chunks in the work bucket, through this function's disk."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as name:
         folder = Path(name)
         upload = folder / "upload"
-        sha256 = _fetch(source, upload, settings)
+        sha256 = _fetch(source, upload, wanted.settings)
         fetched = time.monotonic()
         normalized = audio.normalize(
             upload,
             folder,
-            max_ms=settings.max_audio_ms,
-            split=split,
+            max_ms=wanted.settings.max_audio_ms,
+            split=wanted.options.channels == "split",
             timeout_s=deadline - fetched,
         )
+        upload.unlink()
         decoded = time.monotonic()
-        work = Bucket(settings.WORK_BUCKET)
-        chunks = [_store(work, job_id, i, t, model) for i, t in enumerate(normalized.tracks)]
-    timings_ms = {"fetch": _ms(fetched - started), "decode": _ms(decoded - fetched)}
-    return _Decoded(sha256, chunks, normalized.warnings, timings_ms)
+        chunks = _cut(job_id, normalized.tracks, wanted)
+    timings_ms = {
+        "fetch": _ms(fetched - started),
+        "decode": _ms(decoded - fetched),
+        "cut": _ms(time.monotonic() - decoded),
+    }
+    audio_ms = max(track.duration_ms for track in normalized.tracks)
+    return _Decoded(sha256, audio_ms, chunks, normalized.warnings, timings_ms)
+
+
+def _cut(job_id: str, tracks: list[audio.Track], wanted: _Wanted) -> list[Chunk]:
+    """The chunks of all tracks, each stored as soon as it is cut."""
+    work = Bucket(wanted.settings.WORK_BUCKET)
+    pieces = [(track, span) for track in tracks for span in wanted.spans(track, len(tracks))]
+
+    def stored(index: int) -> Chunk:
+        track, span = pieces[index]
+        path = track.path.with_name(f"chunk-{index:05d}.flac")
+        audio.cut(track, span, path)
+        key = chunk_audio_key(job_id, index)
+        work.upload(key, path, "audio/flac")
+        sha256, size = audio.sha256_of(path), path.stat().st_size
+        path.unlink()
+        return Chunk(
+            index=index,
+            key=key,
+            sha256=sha256,
+            size=size,
+            start_ms=span.start_ms,
+            duration_ms=span.duration_ms,
+            channel=track.channel,
+        )
+
+    with ThreadPoolExecutor(CHUNKS_AT_ONCE) as pool:
+        return list(pool.map(stored, range(len(pieces))))
 
 
 def _model(resolved: Resolved) -> models.Model:
@@ -135,7 +192,7 @@ def _manifest(
     job_id: str, source: Source, resolved: Resolved, model: models.Model, decoded: _Decoded
 ) -> Manifest:
     shutdown = models.shutdown_warning(model, datetime.now(UTC).date())
-    speakers = len(decoded.chunks) > 1
+    channels = {chunk.channel for chunk in decoded.chunks}
     return Manifest(
         job_id=job_id,
         source=source,
@@ -144,27 +201,14 @@ def _manifest(
         option_sources=resolved.sources,
         engine=model.engine,
         model=model.name,
-        formats=models.formats_for(model, resolved.options, speakers=speakers),
-        audio_ms=max(chunk.duration_ms for chunk in decoded.chunks),
+        formats=models.formats_for(model, resolved.options, speakers=len(channels) > 1),
+        audio_ms=decoded.audio_ms,
         chunks=decoded.chunks,
+        leader=LEADER
+        if model.speakers and len(decoded.chunks) > 1 and channels == {None}
+        else None,
         warnings=[*decoded.warnings, *([shutdown] if shutdown else [])],
         timings_ms=decoded.timings_ms,
-    )
-
-
-def _store(work: Bucket, job_id: str, index: int, track: audio.Track, model: models.Model) -> Chunk:
-    size = track.path.stat().st_size
-    models.check_size(model, track.duration_ms, size)
-    key = chunk_audio_key(job_id, index)
-    work.upload(key, track.path, "audio/flac")
-    return Chunk(
-        index=index,
-        key=key,
-        sha256=audio.sha256_of(track.path),
-        size=size,
-        start_ms=0,
-        duration_ms=track.duration_ms,
-        channel=track.channel,
     )
 
 
@@ -197,7 +241,7 @@ def _check_key(key: str) -> None:
 def _check_room(source: Source, folder: Path, settings: Settings) -> None:
     """The upload and what is made of it have to fit on this function's disk."""
     free = shutil.disk_usage(folder).free
-    room = free - 2 * FLAC_BYTES_A_SECOND * settings.max_audio_ms // 1000
+    room = free - MOST_TRACKS * TRACK_BYTES_A_SECOND * settings.max_audio_ms // 1000
     if source.size > room:
         raise Rejected(
             "too_long",

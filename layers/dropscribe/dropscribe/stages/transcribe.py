@@ -1,16 +1,24 @@
-"""Transcribe: one chunk through its engine, unless its answer is known already."""
+"""Transcribe: one chunk through its engine, unless its answer is known already.
+
+Then the chunk is listened to: stretches of speech for which the answer has no words are asked about
+once more, on their own.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Final
 
-from dropscribe import models
+from dropscribe import models, sound
+from dropscribe.api import Answer, Request, TranscriptionRequest
+from dropscribe.audit import holes, text_spans
 from dropscribe.aws import Bucket
 from dropscribe.engines import Engine, request_for, result_key
 from dropscribe.errors import JobError, Rejected
@@ -20,16 +28,36 @@ from dropscribe.job import (
     ChunkRecord,
     ChunkResult,
     Manifest,
+    Piece,
     calls_prefix,
     chunk_record_key,
+    clip_key,
     manifest_key,
 )
+from dropscribe.passage import parse_answer, passage
+from dropscribe.spans import Span
+from dropscribe.speakers import (
+    Voice,
+    VoiceModel,
+    alias,
+    clips,
+    data_url,
+    references,
+    speech_ms,
+)
+from dropscribe.speech import hear
 from dropscribe.timestamps import timestamp
+from dropscribe.transcript import Segment
+
+HOLE_MARGIN_MS: Final = 300
+"""Heard of the words on both sides of a hole: one at its edge would be cut in two."""
+HOLE_REACH_MS: Final = 3000
+"""At most, from a hole to these words: a short word may stand alone between."""
 
 
 @dataclass(frozen=True)
 class CallLog:
-    """Paid requests of one chunk, each an object in the work bucket before it is sent."""
+    """Paid requests of one piece, each an object in the work bucket before it is sent."""
 
     work: Bucket
     prefix: str
@@ -43,61 +71,247 @@ class CallLog:
         self.work.write(call, Call(state=state).model_dump_json())
 
 
-def transcribe(
-    job_id: str, index: int, work: Bucket, engine_for: Callable[[str], tuple[Engine, str]]
-) -> ChunkRecord:
-    """Get one chunk's answer and note where it is. Raises `Rejected` or `Unavailable`.
+@dataclass(frozen=True)
+class _Asking:
+    """Puts questions about one chunk to the engine of its job."""
 
-    `engine_for`: an engine's name → the engine and its endpoint.
+    work: Bucket
+    manifest: Manifest
+    chunk: Chunk
+    model: models.Model
+    engine: Engine
+    endpoint: str
+    folder: Path
+
+    def chunk_audio(self) -> Path:
+        path = self.folder / "chunk.flac"
+        if self.work.download(self.chunk.key, path) is None:
+            raise Rejected("internal", f"{self.work.uri(self.chunk.key)} is gone: upload again")
+        return path
+
+    def ask(
+        self, name: str, audio: Path, sha256: str, span: Span, request: Request
+    ) -> tuple[Piece, Answer]:
+        """The answer about one piece of audio, which lies at `span` of the recording.
+
+        Whoever was first keeps its answer: two jobs that ran at the same time then agree.
+        """
+        key = result_key(sha256, self.endpoint, request)
+        known = self.work.read(key)
+        result = self._sent(name, audio, span, request) if known is None else known
+        if known is None and not self.work.write_if(key, result, replacing=None):
+            result = self.work.read(key) or result
+        found = ChunkResult.model_validate_json(result)
+        piece = Piece(
+            name=name,
+            start_ms=span.start_ms,
+            duration_ms=span.duration_ms,
+            result_key=key,
+            cached=known is not None,
+        )
+        return piece, parse_answer(found.response_format, found.response)
+
+    def _sent(self, name: str, audio: Path, span: Span, request: Request) -> bytes:
+        calls = CallLog(self.work, f"{calls_prefix(self.manifest.job_id)}{name}-")
+        try:
+            answer = self.engine(audio, request, calls)
+        except JobError as error:
+            raise type(error)(error.code, f"{_place(self.chunk, span)}: {error.message}") from error
+        result = ChunkResult(
+            engine=self.manifest.engine,
+            model=self.manifest.model,
+            response_format=request.response_format,
+            response=answer.model_dump(mode="json", exclude_unset=True),
+        )
+        return result.model_dump_json().encode()
+
+
+def transcribe(
+    job_id: str,
+    index: int,
+    work: Bucket,
+    engine_for: Callable[[str], tuple[Engine, str]],
+    voice_model: VoiceModel | None = None,
+) -> ChunkRecord:
+    """Get one chunk's answer, and those about the holes in it; note where they are.
+
+    `engine_for`: an engine's name → the engine and its endpoint. `voice_model`: what tells voices
+    apart, where one is installed. Raises `Rejected` or `Unavailable`.
     """
     started = time.monotonic()
     manifest = load_manifest(work, job_id)
     chunk = manifest.chunks[index]
+    options = manifest.options.model_copy(update={"model": manifest.model})
+    model = models.choose(options, datetime.now(UTC).date())
     engine, endpoint = engine_for(manifest.engine)
-    model = models.choose(
-        manifest.options.model_copy(update={"model": manifest.model}), datetime.now(UTC).date()
-    )
-    request = request_for(manifest.options, model)
-    key = result_key(chunk.sha256, endpoint, request)
-    cached = work.head(key) is not None
-    if not cached:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "chunk.flac"
-            if work.download(chunk.key, path) is None:
-                raise Rejected("internal", f"{work.uri(chunk.key)} is gone: upload again")
-            calls = CallLog(work, f"{calls_prefix(job_id)}{index:05d}-")
-            try:
-                answer = engine(path, request, calls)
-            except JobError as error:
-                raise type(error)(error.code, f"{_place(chunk)}: {error.message}") from error
-        result = ChunkResult(
-            engine=manifest.engine,
-            model=manifest.model,
-            response_format=request.response_format,
-            response=answer.model_dump(mode="json", exclude_unset=True),
-        )
-        # Whoever was first keeps its answer: two jobs that ran at once then agree.
-        work.write_if(key, result.model_dump_json().encode(), replacing=None)
-    record = ChunkRecord(
-        index=index,
-        result_key=key,
-        cached=cached,
-        transcribe_ms=round((time.monotonic() - started) * 1000),
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        asking = _Asking(work, manifest, chunk, model, engine, endpoint, Path(folder))
+        record = _answered(asking, voice_model)
+    elapsed_ms = round((time.monotonic() - started) * 1000)
+    record = record.model_copy(update={"transcribe_ms": elapsed_ms})
     work.write(chunk_record_key(job_id, index), record.model_dump_json())
     return record
 
 
+def _answered(asking: _Asking, voice_model: VoiceModel | None) -> ChunkRecord:
+    """The chunk's answer, what is heard in the chunk, and the answers about holes."""
+    chunk, audio, request = asking.chunk, asking.chunk_audio(), _request(asking)
+    piece, answer = asking.ask(chunk.name, audio, chunk.sha256, chunk.span, request)
+    told = passage(Span(0, chunk.duration_ms), answer, chunk.channel)
+    if told.segments is None and told.text:
+        # Nobody can say which of the speech has words.
+        return ChunkRecord(index=chunk.index, chunk=piece)
+    samples = sound.read(audio)
+    if asking.model.speakers and chunk.channel is None:
+        voices = _voices(asking, piece.name, told.segments or [], samples, voice_model)
+        piece = piece.model_copy(update={"voices": voices})
+        request = _with_voices(asking, request, voices) if _is_leader(asking) else request
+    texts = text_spans(told.segments or [], told.words or [])
+    heard = hear(samples, texts)
+    asked = _Holes(asking, samples, request, voice_model)
+    asked.ask_all([(hole, around(hole, texts)) for hole in holes(heard.speech, texts)])
+    return ChunkRecord(
+        index=chunk.index,
+        chunk=piece,
+        holes=asked.pieces,
+        speech=[span.moved(chunk.start_ms) for span in heard.speech],
+        silent=[span.moved(chunk.start_ms) for span in heard.silent],
+        warnings=asked.warnings,
+    )
+
+
+def _is_leader(asking: _Asking) -> bool:
+    return asking.chunk.index == asking.manifest.leader
+
+
+def _request(asking: _Asking) -> Request:
+    """What a chunk asks; of the others, the leader's voices go with it."""
+    request = request_for(asking.manifest.options, asking.model)
+    leader = asking.manifest.leader
+    if leader is None or _is_leader(asking):
+        return request
+    record = load_record(asking.work, asking.manifest.job_id, leader)
+    return _with_voices(asking, request, record.chunk.voices)
+
+
+def _with_voices(asking: _Asking, request: Request, voices: Sequence[Voice]) -> Request:
+    """With clips of voices as known speakers, after those that the user gave."""
+    if not isinstance(request, TranscriptionRequest):
+        return request
+    names, clips_ = request.known_speaker_names or [], request.known_speaker_references or []
+    sent = references(voices, names)
+    ours = [data_url(read(asking.work, voice.clip_key or ""), "audio/wav") for voice in sent]
+    if not sent:
+        return request
+    return request.model_copy(
+        update={
+            "known_speaker_names": [*names, *(alias(voice.label, names) for voice in sent)],
+            "known_speaker_references": [*clips_, *ours],
+        }
+    )
+
+
+def _voices(
+    asking: _Asking,
+    name: str,
+    segments: Sequence[Segment],
+    samples: bytes,
+    voice_model: VoiceModel | None,
+) -> list[Voice]:
+    """Of each label in an answer; the leader's come with a clip for the other chunks."""
+    duration_ms = sound.length_ms(samples)
+    best = clips(segments, duration_ms=duration_ms)
+    found = []
+    for number, (label, spoken_ms) in enumerate(
+        speech_ms(segments, duration_ms=duration_ms).items()
+    ):
+        clip = sound.cut(samples, best[label]) if label in best else None
+        key = None
+        if clip and _is_leader(asking):
+            key = clip_key(asking.manifest.job_id, name, number)
+            asking.work.write(key, sound.wav(clip), "audio/wav")
+        found.append(
+            Voice(
+                label=label,
+                speech_ms=spoken_ms,
+                clip_key=key,
+                embedding=voice_model.embed(clip) if clip and voice_model else None,
+                threshold=voice_model.threshold if voice_model else None,
+            )
+        )
+    return found
+
+
+def around(hole: Span, texts: Sequence[Span]) -> Span:
+    """A hole up to the words next to it, and a little of these."""
+    before_ms = [text.end_ms for text in texts if text.start_ms < hole.start_ms]
+    after_ms = [text.start_ms for text in texts if text.end_ms > hole.end_ms]
+    start_ms = max([hole.start_ms - HOLE_REACH_MS, *before_ms])
+    end_ms = min([hole.end_ms + HOLE_REACH_MS, *after_ms])
+    return Span(
+        min(start_ms, hole.start_ms) - HOLE_MARGIN_MS, max(end_ms, hole.end_ms) + HOLE_MARGIN_MS
+    )
+
+
+class _Holes:
+    """Stretches of speech without words, each asked about once more on its own."""
+
+    def __init__(
+        self, asking: _Asking, samples: bytes, request: Request, voice_model: VoiceModel | None
+    ) -> None:
+        self._asking, self._samples, self._request = asking, samples, request
+        self._voice_model = voice_model
+        self.pieces: list[Piece] = []
+        self.warnings: list[str] = []
+
+    def ask_all(self, found: Sequence[tuple[Span, Span]]) -> None:
+        """Each is the hole and what to listen to."""
+        for number, (hole, span) in enumerate(found, 1):
+            try:
+                self.pieces.append(self._asked(number, hole, span))
+            except Rejected as error:
+                # The chunk has its answer: what is missing in it is no reason to lose that.
+                self.warnings.append(f"speech without words was asked about again in vain: {error}")
+
+    def _asked(self, number: int, hole: Span, around_: Span) -> Piece:
+        chunk = self._asking.chunk
+        span = around_.within(Span(0, sound.length_ms(self._samples)))
+        samples = sound.cut(self._samples, span)
+        path = self._asking.folder / f"hole-{number}.wav"
+        path.write_bytes(wav := sound.wav(samples))
+        sha256 = hashlib.sha256(wav).hexdigest()
+        name, place = f"{chunk.name}.{number}", span.moved(chunk.start_ms)
+        piece, answer = self._asking.ask(name, path, sha256, place, self._request)
+        told = passage(Span(0, span.duration_ms), answer, chunk.channel)
+        update: dict[str, Any] = {"hole": hole.moved(chunk.start_ms)}
+        if self._asking.model.speakers and chunk.channel is None:
+            update["voices"] = _voices(
+                self._asking, name, told.segments or [], samples, self._voice_model
+            )
+        return piece.model_copy(update=update)
+
+
 def load_manifest(work: Bucket, job_id: str) -> Manifest:
     """Raises `Rejected` where the work bucket no longer has it."""
-    content = work.read(manifest_key(job_id))
+    return Manifest.model_validate_json(read(work, manifest_key(job_id)))
+
+
+def load_record(work: Bucket, job_id: str, index: int) -> ChunkRecord:
+    """Raises `Rejected` where the work bucket no longer has it."""
+    return ChunkRecord.model_validate_json(read(work, chunk_record_key(job_id, index)))
+
+
+def read(work: Bucket, key: str) -> bytes:
+    """An object that an earlier step left. Raises `Rejected` where it is gone."""
+    content = work.read(key)
     if content is None:
-        raise Rejected("internal", f"{work.uri(manifest_key(job_id))} is gone: upload again")
-    return Manifest.model_validate_json(content)
+        raise Rejected(
+            "internal", f"{work.uri(key)} is gone (the work bucket expires): upload again"
+        )
+    return content
 
 
-def _place(chunk: Chunk) -> str:
+def _place(chunk: Chunk, span: Span) -> str:
     """Which part of the recording, for people."""
-    end_ms = chunk.start_ms + chunk.duration_ms
     channel = "" if chunk.channel is None else f", channel {chunk.channel + 1}"
-    return f"chunk {chunk.index} ({timestamp(chunk.start_ms)} to {timestamp(end_ms)}{channel})"
+    return f"chunk {chunk.index} ({timestamp(span.start_ms)} to {timestamp(span.end_ms)}{channel})"

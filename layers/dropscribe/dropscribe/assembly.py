@@ -1,0 +1,191 @@
+"""The whole of a recording, from the answers about its pieces. Linear in the length of its text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from dropscribe.alignment import joined
+from dropscribe.api import Answer
+from dropscribe.audit import Audit, audit, cleaned, doubts, warnings
+from dropscribe.job import Chunk, ChunkRecord, Piece
+from dropscribe.merge import merge
+from dropscribe.passage import Passage, passage
+from dropscribe.seams import filled
+from dropscribe.spans import Span
+from dropscribe.speakers import ChunkVoices, Heard, labels, link
+from dropscribe.transcript import Segment, Transcript, Word, channel_speaker
+
+
+@dataclass(frozen=True)
+class Assembled:
+    transcript: Transcript
+    audit: Audit
+    warnings: list[str]
+    """Sentences for people."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A chunk, what is known of it, and the answers about it."""
+
+    chunk: Chunk
+    record: ChunkRecord
+    answers: Sequence[Answer]
+    """One for each of the record's pieces."""
+
+
+def assemble(
+    asked: Sequence[Asked],
+    *,
+    duration_ms: int,
+    task: str,
+    language: str | None,
+    known_speakers: Sequence[str] = (),
+) -> Assembled:
+    """Merge, give each speaker one label, and look whether all that is spoken has words.
+
+    `language`: what the job was told. `known_speakers`: names that the user gave.
+    """
+    told = [
+        [
+            passage(piece.span, answer, one.chunk.channel)
+            for piece, answer in zip(one.record.pieces, one.answers, strict=True)
+        ]
+        for one in asked
+    ]
+    told, doubtful = _with_names(asked, told, known_speakers)
+    heard = [_filled(one.record, parts) for one, parts in zip(asked, told, strict=True)]
+    merged = merge(heard, duration_ms=duration_ms, task=task, language=language)
+    spoken = [_Spoken(one, part) for one, part in zip(asked, heard, strict=True)]
+    transcript, found = _audited(merged, spoken)
+    own = [warning for one in asked for warning in one.record.warnings]
+    return Assembled(transcript, found, [*own, *doubtful, *warnings(found)])
+
+
+def _with_names(
+    asked: Sequence[Asked], told: list[list[Passage]], names: Sequence[str]
+) -> tuple[list[list[Passage]], list[str]]:
+    """The same with one label a speaker; and in which cases nobody could tell."""
+    if not any(piece.voices for one in asked for piece in one.record.pieces):
+        return told, []
+    numbers = _numbered(asked)
+    voices = [
+        ChunkVoices(index=numbers[piece.name], voices=piece.voices)
+        for one in asked
+        for piece in one.record.pieces
+    ]
+    links = link(voices, names)
+    heard = sorted(
+        (segment.start_ms, Heard(numbers[piece.name], segment.speaker))
+        for one, parts in zip(asked, told, strict=True)
+        for piece, part in zip(one.record.pieces, parts, strict=True)
+        for segment in part.segments or []
+        if segment.speaker and segment.speaker.strip()
+    )
+    called = labels(links, (who for _, who in heard))
+
+    def named(piece: Piece, part: Passage) -> Passage:
+        own = {who.label: name for who, name in called.items() if who.chunk == numbers[piece.name]}
+        segments = [replace(s, speaker=own.get(s.speaker or "")) for s in part.segments or []]
+        return replace(part, segments=segments)
+
+    relabelled = [
+        [named(piece, part) for piece, part in zip(one.record.pieces, parts, strict=True)]
+        for one, parts in zip(asked, told, strict=True)
+    ]
+    return relabelled, [links.warning] if links.warning else []
+
+
+def _numbered(asked: Sequence[Asked]) -> dict[str, int]:
+    """Each piece's number: a chunk's own index; holes are counted on after the last chunk."""
+    holes = chain.from_iterable(one.record.holes for one in asked)
+    return {one.record.chunk.name: one.chunk.index for one in asked} | {
+        hole.name: number for number, hole in enumerate(holes, len(asked))
+    }
+
+
+def _filled(record: ChunkRecord, parts: Sequence[Passage]) -> Passage:
+    """The chunk's passage, with what was found in its holes."""
+    whole, *found = parts
+    for hole, part in zip(record.holes, found, strict=True):
+        whole = filled(whole, hole.hole or hole.span, part)
+    return whole
+
+
+@dataclass(frozen=True)
+class _Spoken:
+    asked: Asked
+    heard: Passage
+
+    @property
+    def channel(self) -> int | None:
+        return self.asked.chunk.channel
+
+    @property
+    def speech(self) -> list[Span] | None:
+        """None where nobody can say which of it has words."""
+        untimed = self.heard.segments is None and self.heard.text
+        return None if untimed else self.asked.record.speech
+
+
+def _audited(transcript: Transcript, spoken: Sequence[_Spoken]) -> tuple[Transcript, Audit]:
+    """Channel by channel: one may speak while the other has no words."""
+    channels = sorted({one.channel for one in spoken}, key=lambda channel: channel or 0)
+    parts = [_of_channel(transcript, channel, spoken) for channel in channels]
+    found = _together([part.audit for part in parts])
+    if not any(text.removed for text in found.doubtful_text):
+        return transcript, found
+    segments = sorted(chain.from_iterable(p.segments for p in parts), key=lambda s: s.start_ms)
+    words = sorted(chain.from_iterable(p.words for p in parts), key=lambda w: w.start_ms)
+    kept = {
+        "text": joined([segment.text for segment in segments]),
+        "segments": segments,
+        "words": words or None,
+    }
+    return transcript.model_copy(update=kept), found
+
+
+@dataclass(frozen=True)
+class _Part:
+    segments: list[Segment]
+    words: list[Word]
+    audit: Audit
+
+
+def _of_channel(transcript: Transcript, channel: int | None, spoken: Sequence[_Spoken]) -> _Part:
+    own = [one for one in spoken if one.channel == channel]
+    label = channel_speaker(channel)
+    segments = [s for s in transcript.segments or [] if label in (None, s.speaker)]
+    words = [word for word in transcript.words or [] if label in (None, word.speaker)]
+    silent = [span for one in own for span in one.asked.record.silent]
+    doubtful = doubts(segments, words, silent)
+    segments, words = cleaned(segments, words, doubtful)
+    speech = [span for one in own for span in one.speech or []]
+    timed = transcript.segments is not None
+    return _Part(
+        segments, words, audit(segments if timed else None, words or None, speech, doubtful)
+    )
+
+
+def _together(audits: Sequence[Audit]) -> Audit:
+    """Of channels: what each has, and the coverage by how much is spoken in each."""
+    if len(audits) == 1:
+        return audits[0]
+    speech_seconds = sum(one.speech_seconds for one in audits)
+    covered = [
+        None if one.coverage is None else one.coverage * one.speech_seconds for one in audits
+    ]
+    known = [seconds for seconds in covered if seconds is not None]
+    coverage = sum(known) / speech_seconds if speech_seconds else 1.0
+    return Audit(
+        coverage=round(coverage, 4) if len(known) == len(audits) else None,
+        speech_seconds=speech_seconds,
+        uncovered_spans=sorted(
+            (span for one in audits for span in one.uncovered_spans), key=lambda span: span.start
+        ),
+        doubtful_text=sorted(
+            (text for one in audits for text in one.doubtful_text), key=lambda text: text.start
+        ),
+    )
