@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ def audit(
     """
     timed = segments is not None or words is not None
     spoken = joined(speech)
-    texts = text_spans(segments or [], words or [])
+    texts = _told(segments or [], words or [])
     bare_ms = total_ms(without(spoken, _widened(texts)))
     coverage = 1 - bare_ms / total_ms(spoken) if spoken else 1.0
     return Audit(
@@ -186,12 +186,21 @@ def doubts(
     """
     quiet = joined(silent)
     loops = _loops(segments)
+    # Of a day there is little to look at closely: what is near silence, and loops.
+    near = [n for n, part in enumerate(segments) if loops[n] or _touches(_span(part), quiet)]
+    places = joined([*quiet, *(_span(segments[number]) for number in near)])
+    ordered = sorted(words, key=_start_ms)
+    said = _said(
+        [segments[number] for number in near],
+        [word for place in places for word in _begin_in(ordered, place)],
+    )
     found: list[tuple[int | None, Doubt]] = []
-    for number, parts in _grouped(_said(segments, words), lambda said: said.segment).items():
-        if number is None:
+    for at, parts in _grouped(said, lambda said: said.segment).items():
+        if at is None:
             unheard = (part for part in parts if _inside(part.span, quiet))
             found += [(None, _doubt(part, "no_speech")) for part in unheard]
         else:
+            number = near[at]
             doubted = _of_segment(segments[number], parts, quiet, loops[number])
             found += [(number, doubt) for doubt in doubted]
     found.sort(key=lambda pair: (pair[1].start_ms, pair[1].end_ms))
@@ -203,6 +212,8 @@ def cleaned(
 ) -> tuple[list[Segment], list[Word]]:
     """What is left without the removed text: whole segments, and the words in them."""
     removed = [doubt for doubt in doubts if doubt.removed]
+    if not removed:
+        return list(segments), list(words)
     spans = _grouped(removed, lambda doubt: (doubt.speaker, normalized(doubt.text)))
     reach = {key: joined(_span(doubt) for doubt in group) for key, group in spans.items()}
 
@@ -307,6 +318,37 @@ def _span(text: Segment | Doubt) -> Span:
 
 def _widened(texts: Iterable[Span]) -> list[Span]:
     return joined(Span(start_ms - EDGE_MS, end_ms + EDGE_MS) for start_ms, end_ms in texts)
+
+
+def _told(segments: Sequence[Segment], words: Sequence[Word]) -> list[Span]:
+    """Where there is text, in order: runs of words over pauses, and segments without words."""
+    ordered = sorted(words, key=_start_ms)
+    bare = [_span(segment) for segment in segments if not _begin_in(ordered, _span(segment))]
+    runs: list[Span] = []
+    start_ms = end_ms = ordered[0].start_ms if ordered else 0
+    # Without a Span for each word: a day has 200,000.
+    for word in ordered:
+        if word.start_ms > end_ms + PAUSE_MS:
+            runs.append(Span(start_ms, end_ms))
+            start_ms = word.start_ms
+        end_ms = max(end_ms, _end_ms(word))
+    return joined([*runs, Span(start_ms, end_ms), *bare])
+
+
+def _begin_in(ordered: Sequence[Word], span: Span) -> Sequence[Word]:
+    """Of words in order those that begin in a span."""
+    first, last = (bisect_left(ordered, ms, key=_start_ms) for ms in span)
+    return ordered[first:last]
+
+
+def _start_ms(word: Word) -> int:
+    return word.start_ms
+
+
+def _touches(span: Span, spans: Sequence[Span]) -> bool:
+    """Whether `span` has a part in one of `spans`, which are in order and apart."""
+    at = bisect_right(spans, span.start_ms, key=lambda it: it.end_ms)
+    return at < len(spans) and spans[at].start_ms < span.end_ms
 
 
 def _inside(span: Span, spans: Sequence[Span]) -> bool:

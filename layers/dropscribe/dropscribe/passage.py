@@ -111,12 +111,16 @@ def _segments(
 def _words(span: Span, answer: Answer, channel: str | None) -> list[Word] | None:
     if not isinstance(answer, TranscriptionVerbose) or not answer.words:
         return None
-    found = [
-        Word(text, *_at(span, word.start, word.end), channel)
-        for word in answer.words
-        if (text := word.word.strip())
-    ]
-    return sorted(found, key=lambda word: word.start_ms)
+    first_ms, last_ms = span
+    found = []
+    # Without a Span for each: a day has 200,000 words.
+    for word in answer.words:
+        start_ms = min(max(to_ms(word.start) + first_ms, first_ms), last_ms)
+        end_ms = max(start_ms, min(to_ms(word.end) + first_ms, last_ms))
+        if text := word.word.strip():
+            found.append(Word(text, start_ms, end_ms, channel))
+    found.sort(key=lambda word: word.start_ms)
+    return found
 
 
 def _at(span: Span, start_s: float, end_s: float) -> Span:
