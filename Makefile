@@ -40,9 +40,10 @@ build: .venv-tools/.ok ## sam build, and each function's unzipped size
 conformance: .venv/.test .venv-tools/.ok .venv-conformance/.ok ## official SDKs against `dropscribe serve`
 	.venv/bin/python -m tests.conformance
 
-bench: .venv/.test ## what the route costs around the recognizer, the client beside the official SDK
+bench: .venv/.test ## what the route, the client and long recordings cost, each beside a reference; some 15 minutes
 	.venv/bin/python -m bench.route
 	.venv/bin/python -m bench.api
+	.venv/bin/python -m bench.long
 
 deploy: build ## to your AWS account, asking for each parameter
 	.venv-tools/bin/sam deploy --guided --capabilities CAPABILITY_IAM

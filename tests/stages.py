@@ -54,6 +54,8 @@ class Stages:
         self.work, self.transcripts = aws.Bucket(WORK), aws.Bucket(TRANSCRIPTS)
         self.dying: set[int] = set()
         """Chunks whose next run ends when it has its answer, before it has kept it."""
+        self.run_s = 120.0
+        """How long a run of transcribe may take."""
         self._uploaded = 0
 
     def put(self, key: str, content: bytes) -> None:
@@ -125,7 +127,13 @@ class Stages:
             engine, endpoint = self._engine(name)
             return (self._fatal(engine, index) if index in self.dying else engine), endpoint
 
-        return transcribe(manifest.job_id, index, self.work, engine_for, self.voice_model)
+        return transcribe(
+            manifest.job_id, index, self.work, engine_for, self.deadline(), self.voice_model
+        )
+
+    def deadline(self) -> float:
+        """Of one run of the function."""
+        return time.monotonic() + self.run_s
 
     def _fatal(self, engine: Engine, index: int) -> Engine:
         def dying(audio: Path, request: Request, calls: Calls) -> ApiObject:
@@ -146,8 +154,7 @@ class Stages:
     def _engine(self, name: str) -> tuple[Engine, str]:
         if name == "offline":
             return offline.transcribe, "offline"
-        deadline = time.monotonic() + 120
-        engine = openai.engine(self.api_url, lambda: KEY, deadline, sleep=lambda _: None)
+        engine = openai.engine(self.api_url, lambda: KEY, self.deadline(), sleep=lambda _: None)
         return engine, self.api_url
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import re
 import shutil
 import socket
+import subprocess
 import threading
+import wave
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +24,7 @@ from dropscribe.audio import (
     Track,
     _is_encrypted_mp4,
     cut,
-    flac_duration_ms,
+    flac_samples,
     normalize,
     normalize_command,
 )
@@ -338,6 +341,56 @@ def _shift(source: Sequence[int], samples: Sequence[int]) -> int:
     )
 
 
+class TestCutting:
+    """Exact to the sample, whatever the length."""
+
+    @pytest.mark.parametrize("odd_samples", [0, 7, 8, 9, 15])
+    def test_pieces_are_the_whole(self, run: Run, tmp_path: Path, odd_samples: int) -> None:
+        noise = random.Random(1).randbytes(2 * (16 * 2001 + odd_samples))
+        source = tmp_path / "noise.wav"
+        with wave.open(str(source), "wb") as file:
+            file.setparams((1, 2, 16_000, 0, "NONE", ""))
+            file.writeframes(noise)
+        (track,) = run(source).tracks
+        assert track.path.read_bytes() == noise
+        spans = [Span(0, 501), Span(501, 1000), Span(1000, track.duration_ms)]
+        found = []
+        for index, span in enumerate(spans):
+            cut(track, span, tmp_path / f"{index}.flac")
+            found.append(miniaudio.flac_read_file_s16(str(tmp_path / f"{index}.flac")).samples)
+        assert b"".join(samples.tobytes() for samples in found) == noise
+        # What does not compress stays below what the planner reckons with, but for the header.
+        assert (tmp_path / "2.flac").stat().st_size < 33 * spans[2].duration_ms + 9_000
+
+    def test_a_piece_that_is_not_all_there_is_an_error(self, run: Run, tmp_path: Path) -> None:
+        (track,) = run(DATA / "austen-0880.wav").tracks
+        track.path.write_bytes(track.path.read_bytes()[:32_000])
+        message = "from 500 to 2000 ms could not be cut: 8000 of 24000 samples"
+        with pytest.raises(Unavailable, match=message):
+            cut(track, Span(500, 2000), tmp_path / "piece.flac")
+
+    def test_pauses_are_found_on_the_way(self, run: Run, tmp_path: Path) -> None:
+        """A tone of -3 dB, noise of about -35 and -45, silence."""
+        levels = [23_000, 580, 23_000, 180, 23_000, 0, 23_000]
+        samples = array("h", (level * (-1) ** (at % 2) for level in levels for at in range(16_000)))
+        source = tmp_path / "levels.wav"
+        with wave.open(str(source), "wb") as file:
+            file.setparams((1, 2, 16_000, 0, "NONE", ""))
+            file.writeframes(samples.tobytes())
+        (track,) = run(source).tracks
+        found = [[s.start_ms // 1000 for s in level] for level in track.pauses]
+        assert found == [[5], [3, 5], [1, 3, 5]]
+        assert {round(s.duration_ms, -1) for level in track.pauses for s in level} == {1000}
+
+    def test_what_a_recording_says_of_itself_is_no_pause(self, run: Run, tmp_path: Path) -> None:
+        source = tmp_path / "titled.ogg"
+        title = "title=x\nlavfi.silence_end=1.5\nlavfi.silence_duration=1.0"
+        command = ["ffmpeg", "-v", "error", "-i", str(DATA / "jfk.flac"), "-metadata", title]
+        subprocess.run([*command, "-c:a", "libvorbis", str(source)], check=True)
+        (track,) = run(source).tracks
+        assert Span(500, 1500) not in [span for level in track.pauses for span in level]
+
+
 class TestSplit:
     def test_each_channel_becomes_a_track(self, run: Run) -> None:
         tracks = run(DATA / "two-lines.flac", split=True).tracks
@@ -359,4 +412,4 @@ class TestSplit:
 
 def test_a_file_that_is_no_flac_has_no_length(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"fLaC")
-    assert flac_duration_ms(tmp_path / "x") == 0
+    assert flac_samples(tmp_path / "x") == 0

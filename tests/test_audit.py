@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from dropscribe.audit import (
     Audit,
     Doubt,
     audit,
+    believed,
     cleaned,
+    divided,
     doubts,
     holes,
     normalized,
@@ -95,6 +98,55 @@ class TestHoles:
         assert found == sorted(found)
 
 
+class TestDivided:
+    @pytest.mark.parametrize(
+        ("hole", "speech", "expected"),
+        [
+            (S(5000, 65_000), [], [S(5000, 65_000)]),
+            (S(7000, 7000), [], [S(7000, 7000)]),
+            # In the middle of the pause that is longest near an even cut.
+            (
+                S(100_000, 190_000),
+                [S(100_000, 140_000), S(141_000, 144_000), S(146_000, 190_000)],
+                [S(100_000, 145_000), S(145_000, 190_000)],
+            ),
+            # What lies outside the hole, in any order, double, or upside down is no matter.
+            (
+                S(100_000, 190_000),
+                [S(146_000, 250_000), S(0, 144_000), S(0, 144_000), S(147_000, 146_000)],
+                [S(100_000, 145_000), S(145_000, 190_000)],
+            ),
+            # No pause: both hear what is said at the cut.
+            (
+                S(100_000, 190_000),
+                [S(0, 250_000)],
+                [S(100_000, 149_000), S(141_000, 190_000)],
+            ),
+        ],
+    )
+    def test_a_hole_is_cut_where_nobody_speaks(
+        self, hole: Span, speech: list[Span], expected: list[Span]
+    ) -> None:
+        assert divided(hole, speech) == expected
+
+    @given(
+        st.builds(lambda a, n: S(a, a + n), st.integers(0, 90_000), st.integers(0, 900_000)),
+        st.lists(
+            st.builds(lambda a, n: S(a, a + n), st.integers(0, 900_000), st.integers(0, 90_000))
+        ),
+        st.integers(1000, 60_000),
+    )
+    def test_parts_are_short_in_order_and_leave_nothing_out(
+        self, hole: Span, speech: list[Span], longest_ms: int
+    ) -> None:
+        parts = divided(hole, speech, longest_ms)
+        assert parts[0].start_ms == hole.start_ms
+        assert parts[-1].end_ms == hole.end_ms
+        assert max(part.duration_ms for part in parts) <= longest_ms
+        for left, right in pairwise(parts):
+            assert left.start_ms < right.start_ms <= left.end_ms < right.end_ms
+
+
 class TestTextSpans:
     @pytest.mark.parametrize(
         ("segments", "words", "expected"),
@@ -163,19 +215,23 @@ class TestDoubts:
         ("measured", "removed"),
         [
             ({}, False),
-            ({"no_speech_prob": 0.6}, False),
-            ({"no_speech_prob": 0.61}, True),
-            ({"no_speech_prob": "much"}, False),
-            ({"no_speech_prob": None}, False),
+            ({"no_speech_prob": 0.61}, False),
+            ({"avg_logprob": -1.01}, False),
+            ({"no_speech_prob": 0.6, "avg_logprob": -1.01}, False),
+            ({"no_speech_prob": 0.61, "avg_logprob": -1.0}, False),
+            ({"no_speech_prob": 0.61, "avg_logprob": -1.01}, True),
+            ({"no_speech_prob": "much", "avg_logprob": -1.01}, False),
+            ({"no_speech_prob": 0.61, "avg_logprob": None}, False),
         ],
     )
-    def test_text_over_no_speech_goes_where_the_engine_says_so_too(
+    def test_text_over_no_speech_goes_where_whisper_says_so_too(
         self, measured: dict[str, Any], removed: bool
     ) -> None:
         segments = [segment(1000, 3000, "what was said", **measured)]
-        assert told(doubts(segments, [], [S(1000, 3000)])) == [
-            (1000, 3000, "what was said", "no_speech", removed)
-        ]
+        for whisper in (True, False):
+            assert told(doubts(segments, [], [S(1000, 3000)], whisper=whisper)) == [
+                (1000, 3000, "what was said", "no_speech", removed and whisper)
+            ]
 
     @pytest.mark.parametrize(
         "text",
@@ -316,6 +372,58 @@ class TestDoubts:
         assert cleaned(segments, [], found) == ([], [])
 
 
+NOT_SAID = {"no_speech_prob": 0.9, "avg_logprob": -1.5}
+
+
+class TestBelieved:
+    """Of the answer to a hole, in which there is speech."""
+
+    @pytest.mark.parametrize("whisper", [False, True])
+    def test_what_was_said_is_taken_over(self, *, whisper: bool) -> None:
+        segments = [
+            segment(0, 2000, "what was said", no_speech_prob=0.9, avg_logprob=-0.5),
+            segment(2000, 3000, "Thank you for watching the gate."),
+            *in_a_row("No.", "No.", "No.", start_ms=3000),
+        ]
+        words = [word(0, 900, "what"), word(9000, 9500, "outside")]
+        assert believed(segments, words, whisper=whisper) == (segments, words, [])
+        assert believed([], [], whisper=whisper) == ([], [], [])
+
+    @pytest.mark.parametrize(
+        ("text", "measured", "reason"),
+        [
+            (" Thank you for watching!", {}, "phantom"),
+            ("Subtitles by the Amara.org community", NOT_SAID, "phantom"),
+            (LOOP, {}, "repeated"),
+            ("what was said", NOT_SAID, "no_speech"),
+        ],
+    )
+    def test_what_is_made_up_is_not_and_is_listed(
+        self, text: str, measured: dict[str, Any], reason: str
+    ) -> None:
+        segments = [segment(0, 900, "so"), segment(1000, 3000, text, **measured)]
+        words = [word(0, 800, "so"), word(1000, 2000, "made"), word(2000, 3000, "up")]
+        kept, left, found = believed(segments, words, whisper=True)
+        assert (kept, left) == (segments[:1], words[:1])
+        assert told(found) == [(1000, 3000, text, reason, True)]
+
+    def test_another_engine_measures_otherwise(self) -> None:
+        segments = [segment(0, 3000, "what was said", **NOT_SAID)]
+        assert believed(segments, []) == (segments, [], [])
+
+    def test_a_loop_is_listed_once_and_gone_as_a_whole(self) -> None:
+        segments = in_a_row("So.", *["It is."] * 5, "Good.")
+        kept, _, found = believed(segments, [])
+        assert kept == [segments[0], segments[-1]]
+        assert told(found) == [(1000, 6000, "It is.", "repeated", True)]
+
+    def test_segments_in_any_order_are_listed_in_theirs(self) -> None:
+        segments = [segment(5000, 6000, "Thank you."), segment(0, 1000, "Bye.")]
+        kept, _, found = believed(segments, [])
+        assert kept == []
+        assert [doubt.start_ms for doubt in found] == [0, 5000]
+
+
 class TestAudit:
     def test_tells_how_much_has_words_and_where_none_are(self) -> None:
         segments = [segment(0, 4000), segment(15_000, 20_000)]
@@ -379,6 +487,16 @@ class TestWarnings:
             "00:01:01.000 to 00:01:02.000, 00:01:05.000 to 00:01:06.000, "
             "01:00:00.000 to 01:00:01.000, …"
         )
+
+    def test_they_are_short_however_much_is_wrong(self) -> None:
+        doubtful = [
+            Doubt(start_ms=at, end_ms=at + 1, text="x" * 999, reason="phantom", removed=at % 2 > 0)
+            for at in range(9999)
+        ]
+        speech = [S(at, at + 3000) for at in range(0, DAY_MS, 10_000)]
+        found = warnings(audit([], [], speech, doubtful))
+        assert len(found) == 3
+        assert max(map(len, found)) < 200
 
 
 def test_a_day_of_words_is_audited_as_a_minute_is() -> None:

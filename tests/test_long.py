@@ -6,6 +6,8 @@ compared with what was said, word for word.
 
 from __future__ import annotations
 
+import json
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,13 +19,14 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from dropscribe.errors import Rejected
+from dropscribe.errors import Rejected, Unavailable
 from dropscribe.spans import Span
 from dropscribe.speakers import VoiceModel
 from dropscribe.transcript import Transcript
 from tests.api_server import error
 from tests.coded_api import CodedApi, Invented, Request, down, failing_first, losing_first
 from tests.coded_speech import CHINESE, ENGLISH, THAI, Said, decode, talk, text_of, write
+from tests.conftest import DATA
 from tests.stages import Done, Stages, stages
 
 WORDS: Final[dict[str, Any]] = {"model": "whisper-1", "timestamp_granularities": ["word"]}
@@ -210,6 +213,26 @@ class TestSpeakers:
         sent = [len([k for k, _ in r.fields if k == "known_speaker_names[]"]) for r in api.asked]
         assert sorted(sent) == [0, *[4] * 11]
 
+    def test_a_silent_beginning_does_not_cost_the_labels(
+        self, route: Stages, api: CodedApi, record: Callable[..., Path]
+    ) -> None:
+        """The chunk in which most is said goes ahead, wherever it is."""
+        script = [said for said in talk(1300, seed=33, speakers=3) if said.start_ms > 330_000]
+        done = route.run(record(script, seconds=1300), **DIARIZE)
+        assert done.manifest.leader != 0
+        assert done.transcript.speakers == ["A", "B", "C"]
+        assert all(len(people) == 1 for people in self.voices(done, script).values())
+
+    def test_a_hole_in_the_only_chunk_makes_no_new_people(
+        self, route: Stages, api: CodedApi, record: Callable[..., Path]
+    ) -> None:
+        script = talk(200, seed=34, speakers=2)
+        api.left_out, api.left_out_over_s = (lambda said: 60_000 <= said.start_ms < 80_000), 100
+        done = route.run(record(script, seconds=200), **DIARIZE)
+        assert len(api.asked) == 2
+        assert done.transcript.text == text(script)
+        assert done.transcript.speakers == ["A", "B"]
+
     def test_names_that_the_user_gave_are_kept(
         self, route: Stages, api: CodedApi, record: Callable[..., Path], tmp_path: Path
     ) -> None:
@@ -306,6 +329,55 @@ class TestCompleteness:
         assert "chunk 0 (00:00:2" in warning
         assert "not this" in warning
 
+    def test_a_hole_that_the_api_never_answers_is_given_up_after_a_second_run(
+        self, route: Stages, api: CodedApi, record: Callable[..., Path]
+    ) -> None:
+        script = talk(100, seed=14)
+        api.left_out = lambda said: 30_000 <= said.start_ms < 40_000
+        api.faults.append(lambda r: error(500, "oops") if r.seconds < 40 else None)
+        done = route.run(record(script, seconds=100), **WORDS)
+        (warning,) = [w for w in done.receipt["warnings"] if "asked about again in vain" in w]
+        assert "oops" in warning
+        assert done.receipt["calls"]["answered"] == len(api.served) == 1
+        assert [round(span["start"], -1) for span in done.receipt["uncovered_spans"]] == [30]
+
+    def test_what_somebody_can_mend_fails_the_job_for_a_hole_too(
+        self, route: Stages, api: CodedApi, record: Callable[..., Path]
+    ) -> None:
+        """A finished job could not be redriven; this one costs the hole alone then."""
+        script = talk(100, seed=14)
+        api.left_out, api.left_out_over_s = (lambda said: 30_000 <= said.start_ms < 40_000), 50
+        quota = error(429, "You exceeded your current quota", code="insufficient_quota")
+        api.faults.append(lambda r: quota if r.seconds < 40 else None)
+        manifest = route.begin(record(script, seconds=100), **WORDS)
+        with pytest.raises(Rejected, match=r"^quota_exceeded: chunk 0 "):
+            route.transcribe_all(manifest)
+        api.faults.clear()
+        assert_says(route.finish(manifest).transcript, script)
+        assert len(api.served) == 2
+
+    def test_a_run_without_time_for_its_holes_leaves_them_to_the_next(
+        self, route: Stages, api: CodedApi, record: Callable[..., Path]
+    ) -> None:
+        script = talk(100, seed=14)
+        api.left_out, api.left_out_over_s = (lambda said: 30_000 <= said.start_ms < 40_000), 50
+        manifest = route.begin(record(script, seconds=100), **WORDS)
+        route.run_s = 30
+        with pytest.raises(Unavailable, match=r"^timed_out: chunk 0 .* no time left"):
+            route.transcribe_all(manifest)
+        assert len(api.served) == 1
+        route.run_s = 120
+        assert_says(route.finish(manifest).transcript, script)
+        assert len(api.served) == 2
+
+    def test_a_hole_is_heard_by_the_offline_engine_too(self, route: Stages, tmp_path: Path) -> None:
+        """What it makes of it is another matter: of a voice it did not hear it may make nothing."""
+        path = tmp_path / "faint.wav"
+        command = ["ffmpeg", "-v", "error", "-i", str(DATA / "jfk.flac"), "-af", "volume=-45dB"]
+        subprocess.run([*command, "-ar", "16000", str(path)], check=True)
+        done = route.run(path, engine="offline")
+        assert not [w for w in done.receipt["warnings"] if "in vain" in w]
+
     def test_text_that_nobody_said_is_removed_where_that_is_certain(
         self, route: Stages, api: CodedApi, record: Callable[..., Path]
     ) -> None:
@@ -322,6 +394,22 @@ class TestCompleteness:
         assert "We will meet again." in done.transcript.text
         (doubt,) = [d for d in done.receipt["doubtful_text"] if d["text"][0] == "W"]
         assert (doubt["reason"], doubt["removed"]) == ("no_speech", False)
+
+    def test_what_is_made_up_about_a_hole_is_not_taken_over(
+        self, route: Stages, api: CodedApi, record: Callable[..., Path]
+    ) -> None:
+        script = talk(100, seed=16)
+        api.left_out, api.left_out_over_s = (lambda said: 30_000 <= said.start_ms < 40_000), 0
+        manifest = route.begin(record(script, seconds=100), **WORDS)
+        (hole,) = route.chunk(manifest, 0).holes
+        answer = json.loads(route.work.read(hole.result_key) or b"")
+        said = {"id": 0, "start": 1.0, "end": 3.0, "text": " Thanks for watching!"}
+        answer["response"] |= {"segments": [said], "words": [], "text": said["text"]}
+        route.work.write(hole.result_key, json.dumps(answer))
+        done = route.finish(manifest)
+        assert "watching" not in done.transcript.text
+        (doubt,) = [d for d in done.receipt["doubtful_text"] if d["removed"]]
+        assert (doubt["reason"], doubt["start"]) == ("phantom", hole.start_ms / 1000 + 1)
 
     def test_a_recording_of_silence_has_nothing_to_cover(
         self, route: Stages, record: Callable[..., Path]

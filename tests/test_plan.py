@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropscribe.plan import OVERLAP_MS, plan
+from dropscribe.plan import OVERLAP_MS, liveliest, plan
 from dropscribe.spans import Span, joined, total_ms, without
 
 MINUTE = 60_000
@@ -113,6 +113,12 @@ class TestPlan:
     def test_without_a_pause_chunks_overlap(self) -> None:
         chunks = plan(3 * MINUTE, [[], [], []], longest_ms=792_000, parallel=3)
         assert chunks == [Span(0, 64_000), Span(56_000, 124_000), Span(116_000, 180_000)]
+
+    def test_the_liveliest_chunk_has_the_fewest_pauses(self) -> None:
+        chunks = [Span(0, 100), Span(100, 200), Span(200, 300)]
+        assert liveliest(chunks, [[Span(0, 150)], [Span(0, 150), Span(290, 300)]]) == 2
+        assert liveliest(chunks, [[], []]) == 0
+        assert liveliest([Span(0, 0)], []) == 0
 
 
 class TestSpans:

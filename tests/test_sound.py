@@ -24,6 +24,14 @@ def samples_of(path: Path) -> bytes:
         return source.readframes(source.getnframes())
 
 
+def wav(channels: int = 1, sample_bytes: int = 2, rate_hz: int = 16_000) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as target:
+        target.setparams((channels, sample_bytes, rate_hz, 0, "NONE", ""))
+        target.writeframes(bytes(channels * sample_bytes * 100))
+    return file.getvalue()
+
+
 @pytest.fixture(scope="module")
 def chunk(tmp_path_factory: pytest.TempPathFactory, ffmpeg_on_path: None) -> Path:
     path = tmp_path_factory.mktemp("sound") / "chunk.flac"
@@ -38,12 +46,32 @@ class TestWhatIsNoChunk:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b"", "cannot be read as FLAC"),
-            (b"fLaC", "cannot be read as FLAC"),
-            (LINE.read_bytes(), "cannot be read as FLAC"),
+            (b"", "cannot be read"),
+            (b"fLaC", "cannot be read"),
+            (b"RIFF", "cannot be read"),
+            (LINE.read_bytes()[:30], "cannot be read"),
+            (LINE.read_bytes().replace(b"WAVE", b"AVI ", 1), "cannot be read"),
+            # Samples that are no integers.
+            (LINE.read_bytes().replace(b"\1\0\1\0", b"\3\0\1\0", 1), "cannot be read"),
             ((DATA / "two-lines.flac").read_bytes(), "only 16 kHz mono"),
+            (wav(channels=2), "only 16 kHz mono"),
+            (wav(sample_bytes=1), "only 16 kHz mono"),
+            (wav(sample_bytes=3), "only 16 kHz mono"),
+            (wav(rate_hz=48_000), "only 16 kHz mono"),
         ],
-        ids=["nothing", "a beginning", "wav", "stereo"],
+        ids=[
+            "nothing",
+            "a beginning",
+            "a beginning of WAV",
+            "half a header",
+            "video",
+            "other samples",
+            "stereo",
+            "stereo WAV",
+            "8 bits",
+            "24 bits",
+            "48 kHz",
+        ],
     )
     def test_is_refused(
         self, tmp_path: Path, reader: Callable[[Path], object], content: bytes, message: str
@@ -58,9 +86,22 @@ def test_a_chunk_is_read_to_the_sample(chunk: Path) -> None:
     assert sound.length_s(chunk) == len(samples_of(LINE)) / 32_000
 
 
+@pytest.mark.parametrize("seconds", [0, 0.001, 1, 2.99])
+def test_a_piece_of_a_chunk_can_be_read_again(tmp_path: Path, seconds: float) -> None:
+    piece = samples_of(LINE)[: 2 * int(16_000 * seconds)]
+    path = tmp_path / "piece"
+    path.write_bytes(sound.wav(piece))
+    assert sound.read(path) == piece
+    assert sound.length_s(path) == pytest.approx(seconds)
+    assert b"".join(frame for frame, _ in sound.frames(path, 960)) == piece
+
+
+@pytest.mark.parametrize("is_wav", [False, True], ids=["flac", "wav"])
 @pytest.mark.parametrize("size", [2, 960, 1 << 20])
-def test_frames_are_the_samples_in_order_and_the_last_is_named(chunk: Path, size: int) -> None:
-    frames = list(sound.frames(chunk, size))
+def test_frames_are_the_samples_in_order_and_the_last_is_named(
+    chunk: Path, size: int, *, is_wav: bool
+) -> None:
+    frames = list(sound.frames(LINE if is_wav else chunk, size))
     assert b"".join(frame for frame, _ in frames) == samples_of(LINE)
     assert [len(frame) for frame, _ in frames[:-1]] == [size] * (len(frames) - 1)
     assert [is_last for _, is_last in frames] == [False] * (len(frames) - 1) + [True]

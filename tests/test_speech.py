@@ -70,10 +70,14 @@ NOT_SPEECH = {
     "silence": silence(6),
     "an offset": changed(lambda _: 3000, silence(6)),
     "faint noise": noise(6, 30),
+    "noise at -60 dB": noise(6, 3),
+    "faint hum": made(lambda at: 30 * math.sin(math.tau * 50 * at / 16_000), 6),
+    "the last bit": noise(6, 0.3),
     "noise": noise(6),
     "loud noise": noise(6, 6000),
     "a tone": tone(6),
     "music": music(6),
+    "faint music": changed(lambda sample: sample / 100, music(6)),
 }
 
 
@@ -103,10 +107,13 @@ class TestWhatIsNoSpeech:
 
 
 LOUD = changed(lambda sample: 30 * sample, line())
+HISS = random.Random(2)
 STATES = {
     "as it is": line(),
     "clipped": LOUD,
     "at -45 dB": changed(lambda sample: sample / 8, line()),
+    "at -75 dB": changed(lambda sample: sample / 256, line()),
+    "of someone far away": changed(lambda sample: sample / 64 + HISS.gauss(0, 5), line()),
     "with an offset": changed(lambda sample: sample + 8000, line()),
     "with half a sample at its end": line() + b"\7",
 }
@@ -150,6 +157,23 @@ class TestHostile:
         heard = hear(line(), [text])
         assert heard.silent == []
         assert without([SAID], heard.speech) == []
+
+    def test_a_slammed_door_hides_no_faint_speech(self) -> None:
+        door = changed(lambda sample: sample * 6, noise(0.2, 3000))
+        faintly = changed(lambda sample: sample / 256, line())
+        recording = faintly + door + faintly
+        for heard in (
+            hear(recording, []),
+            hear(recording, [Span(0, 2990), Span(3190, 6180)]),
+        ):
+            assert heard.silent == []
+            assert total_ms(without([SAID, SAID.moved(3190)], heard.speech)) < 300
+
+    def test_a_clipped_shout_in_silence_is_heard(self) -> None:
+        shout = sound.cut(LOUD, Span(1000, 1800))
+        recording = noise(5, 3) + shout + noise(5, 3)
+        assert min(array("h", shout)) == -32_768
+        assert hear(recording, [Span(5000, 5800), Span(7000, 8000)]).silent == [Span(7000, 8000)]
 
     def test_who_speaks_softly_after_who_shouts_is_heard(self) -> None:
         softly = changed(lambda sample: sample / 8, line())

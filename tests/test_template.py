@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from dropscribe.job import INNER_STATES, STAGES
 from local.moto_cloudformation import transform
 
 ROOT: Final = Path(__file__).parents[1]
@@ -371,6 +372,11 @@ class TestPipeline:
         assert set(waited_s) == {"Normalize", "TranscribeLeader", "Transcribe", "Format"}
         assert min(waited_s.values()) > 30 * 60
         assert max(waited_s.values()) < definition["TimeoutSeconds"] / 4
+
+    def test_each_state_has_its_stage(self, definition: Json) -> None:
+        inner = {name for name, _ in task_states(definition["States"])} - set(definition["States"])
+        assert set(STAGES) == set(definition["States"])
+        assert set(INNER_STATES) == inner
 
     def test_the_chunk_that_goes_ahead_is_transcribed_as_the_others_are(
         self, definition: Json

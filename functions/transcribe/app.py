@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 import time
+from pathlib import Path
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
@@ -18,7 +21,7 @@ from dropscribe.aws import Bucket
 from dropscribe.engines import Engine
 from dropscribe.errors import Rejected
 from dropscribe.messages import TranscribeRequest
-from dropscribe.stages.transcribe import transcribe
+from dropscribe.stages.transcribe import FOLDER_PREFIX, transcribe
 
 logger = Logger()
 metrics = Metrics()
@@ -35,9 +38,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     left_s = context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_WRITING_S
     deadline = time.monotonic() + left_s
     work = Bucket(os.environ["WORK_BUCKET"])
+    clear_leftovers()
     try:
         record = transcribe(
-            request.job_id, request.chunk, work, lambda name: engine(name, deadline)
+            request.job_id, request.chunk, work, lambda name: engine(name, deadline), deadline
         )
     except Rejected as error:
         if error.code == "unauthorized":
@@ -47,6 +51,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     logger.info("transcribed", chunk=record.index, cached=cached, holes=len(record.holes))
     metrics.add_metric("CachedChunks" if cached else "Chunks", MetricUnit.Count, 1)
     return {"chunk": record.index}
+
+
+def clear_leftovers() -> None:
+    """A run that was killed at its timeout leaves its files on this environment's disk."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def engine(name: str, deadline: float) -> tuple[Engine, str]:

@@ -21,7 +21,7 @@ def course(*events: tuple[str, dict[str, Any]]) -> Course:
 
 
 def entered(state: str) -> tuple[str, dict[str, Any]]:
-    kind = "MapStateEntered" if state == "TranscribeChunks" else "TaskStateEntered"
+    kind = "MapStateEntered" if state.startswith("Transcribe") else "TaskStateEntered"
     return kind, {"stateEnteredEventDetails": {"name": state}}
 
 
@@ -50,6 +50,13 @@ class TestCourse:
         assert [(step.stage, step.outcome) for step in now.steps] == [
             *(("normalize", "completed"), ("transcribe", "running")),
         ]
+
+    def test_a_chunk_that_goes_ahead_counts_with_the_others(self) -> None:
+        one = ("MapStateStarted", {"mapStateStartedEventDetails": {"length": 1}})
+        ahead = [entered("TranscribeLeaders"), one, iterated(0), exited("TranscribeLeaders")]
+        now = course(*ahead, entered("TranscribeChunks"), MAP, iterated(0))
+        assert now.label == "transcribe 2 of 4"
+        assert [(step.stage, step.outcome) for step in now.steps] == [("transcribe", "running")]
 
     def test_a_try_that_failed_is_told_until_one_succeeds(self) -> None:
         assert course(entered("Normalize"), BUSY).label == "normalize, again after rate_limited"

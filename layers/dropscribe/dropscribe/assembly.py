@@ -8,13 +8,13 @@ from itertools import chain
 
 from dropscribe.alignment import joined
 from dropscribe.api import Answer
-from dropscribe.audit import Audit, audit, cleaned, doubts, warnings
+from dropscribe.audit import Audit, Doubt, audit, believed, cleaned, doubts, warnings
 from dropscribe.job import Chunk, ChunkRecord, Piece
 from dropscribe.merge import merge
 from dropscribe.passage import Passage, passage
 from dropscribe.seams import filled
 from dropscribe.spans import Span
-from dropscribe.speakers import ChunkVoices, Heard, labels, link
+from dropscribe.speakers import LEADER, ChunkVoices, Heard, labels, link
 from dropscribe.transcript import Segment, Transcript, Word, channel_speaker
 
 
@@ -43,10 +43,14 @@ def assemble(
     task: str,
     language: str | None,
     known_speakers: Sequence[str] = (),
+    leader: int | None = None,
+    whisper: bool = False,
 ) -> Assembled:
     """Merge, give each speaker one label, and look whether all that is spoken has words.
 
-    `language`: what the job was told. `known_speakers`: names that the user gave.
+    `language`: what the job was told. `known_speakers`: names that the user gave. `leader`: the
+    chunk whose voices went with the others. `whisper`: what the answers say of silence was measured
+    as Whisper does.
     """
     told = [
         [
@@ -55,22 +59,30 @@ def assemble(
         ]
         for one in asked
     ]
-    told, doubtful = _with_names(asked, told, known_speakers)
-    heard = [_filled(one.record, parts) for one, parts in zip(asked, told, strict=True)]
+    told, doubtful = _with_names(asked, told, known_speakers, leader)
+    spoken = [_filled(one, parts, whisper) for one, parts in zip(asked, told, strict=True)]
+    heard = [one.heard for one in spoken]
     merged = merge(heard, duration_ms=duration_ms, task=task, language=language)
-    spoken = [_Spoken(one, part) for one, part in zip(asked, heard, strict=True)]
-    transcript, found = _audited(merged, spoken)
-    own = [warning for one in asked for warning in one.record.warnings]
-    return Assembled(transcript, found, [*own, *doubtful, *warnings(found)])
+    transcript, found = _audited(merged, spoken, whisper)
+    return Assembled(transcript, found, [*_refused(asked), *doubtful, *warnings(found)])
+
+
+def _refused(asked: Sequence[Asked]) -> list[str]:
+    """One sentence, however many there are."""
+    refused = [why for one in asked for why in one.record.refused]
+    if not refused:
+        return []
+    places = f"{len(refused)} times, first " if len(refused) > 1 else ""
+    return [f"speech without words was asked about again in vain: {places}{refused[0][:300]}"]
 
 
 def _with_names(
-    asked: Sequence[Asked], told: list[list[Passage]], names: Sequence[str]
+    asked: Sequence[Asked], told: list[list[Passage]], names: Sequence[str], leader: int | None
 ) -> tuple[list[list[Passage]], list[str]]:
     """The same with one label a speaker; and in which cases nobody could tell."""
     if not any(piece.voices for one in asked for piece in one.record.pieces):
         return told, []
-    numbers = _numbered(asked)
+    numbers = _numbered(asked, leader)
     voices = [
         ChunkVoices(index=numbers[piece.name], voices=piece.voices)
         for one in asked
@@ -98,26 +110,20 @@ def _with_names(
     return relabelled, [links.warning] if links.warning else []
 
 
-def _numbered(asked: Sequence[Asked]) -> dict[str, int]:
-    """Each piece's number: a chunk's own index; holes are counted on after the last chunk."""
-    holes = chain.from_iterable(one.record.holes for one in asked)
-    return {one.record.chunk.name: one.chunk.index for one in asked} | {
-        hole.name: number for number, hole in enumerate(holes, len(asked))
-    }
-
-
-def _filled(record: ChunkRecord, parts: Sequence[Passage]) -> Passage:
-    """The chunk's passage, with what was found in its holes."""
-    whole, *found = parts
-    for hole, part in zip(record.holes, found, strict=True):
-        whole = filled(whole, hole.hole or hole.span, part)
-    return whole
+def _numbered(asked: Sequence[Asked], leader: int | None) -> dict[str, int]:
+    """Each piece's number, the leader's first, as `speakers` wants it."""
+    pieces = [piece for one in asked for piece in one.record.pieces]
+    ahead = [one.record.chunk for one in asked if one.chunk.index == leader]
+    names = dict.fromkeys(piece.name for piece in [*ahead, *pieces])
+    return {name: number for number, name in enumerate(names, LEADER)}
 
 
 @dataclass(frozen=True)
 class _Spoken:
     asked: Asked
     heard: Passage
+    made_up: list[Doubt]
+    """What was not taken over of the answers about holes."""
 
     @property
     def channel(self) -> int | None:
@@ -130,10 +136,28 @@ class _Spoken:
         return None if untimed else self.asked.record.speech
 
 
-def _audited(transcript: Transcript, spoken: Sequence[_Spoken]) -> tuple[Transcript, Audit]:
+def _filled(asked: Asked, parts: Sequence[Passage], whisper: bool) -> _Spoken:
+    """The chunk's passage, with what was found in its holes and is not made up."""
+    whole, *found = parts
+    made_up: list[Doubt] = []
+    for hole, part in zip(asked.record.holes, found, strict=True):
+        told = [Segment(part.text, *part.span)] if part.segments is None else part.segments
+        segments, words, removed = believed(told, part.words or [], whisper=whisper)
+        made_up += removed
+        if removed:
+            text = joined([segment.text for segment in segments])
+            timed = None if part.segments is None else segments
+            part = replace(part, text=text, segments=timed, words=words or None)  # noqa: PLW2901
+        whole = filled(whole, hole.hole or hole.span, part)
+    return _Spoken(asked, whole, made_up)
+
+
+def _audited(
+    transcript: Transcript, spoken: Sequence[_Spoken], whisper: bool
+) -> tuple[Transcript, Audit]:
     """Channel by channel: one may speak while the other has no words."""
     channels = sorted({one.channel for one in spoken}, key=lambda channel: channel or 0)
-    parts = [_of_channel(transcript, channel, spoken) for channel in channels]
+    parts = [_of_channel(transcript, channel, spoken, whisper) for channel in channels]
     found = _together([part.audit for part in parts])
     if not any(text.removed for text in found.doubtful_text):
         return transcript, found
@@ -154,14 +178,17 @@ class _Part:
     audit: Audit
 
 
-def _of_channel(transcript: Transcript, channel: int | None, spoken: Sequence[_Spoken]) -> _Part:
+def _of_channel(
+    transcript: Transcript, channel: int | None, spoken: Sequence[_Spoken], whisper: bool
+) -> _Part:
     own = [one for one in spoken if one.channel == channel]
     label = channel_speaker(channel)
     segments = [s for s in transcript.segments or [] if label in (None, s.speaker)]
     words = [word for word in transcript.words or [] if label in (None, word.speaker)]
     silent = [span for one in own for span in one.asked.record.silent]
-    doubtful = doubts(segments, words, silent)
+    doubtful = doubts(segments, words, silent, whisper=whisper)
     segments, words = cleaned(segments, words, doubtful)
+    doubtful = [*doubtful, *(doubt for one in own for doubt in one.made_up)]
     speech = [span for one in own for span in one.speech or []]
     timed = transcript.segments is not None
     return _Part(

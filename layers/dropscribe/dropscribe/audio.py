@@ -24,6 +24,7 @@ from dropscribe.spans import Span
 
 SAMPLE_RATE_HZ: Final = 16_000
 """What speech recognizers work at."""
+SAMPLES_PER_MS: Final = SAMPLE_RATE_HZ // 1000
 SAMPLE_BYTES: Final = 2
 
 DEMUXERS: Final = (
@@ -90,11 +91,15 @@ class Track:
 
     path: Path
     """Not compressed: pieces of it are found by arithmetic, where ffmpeg searches a FLAC file."""
-    duration_ms: int
+    samples: int
     channel: int | None = None
     """Counted from 0; None for the mix of all."""
     pauses: tuple[list[Span], ...] = ()
     """At each of `PAUSE_LEVELS_DB`, in order of time."""
+
+    @property
+    def duration_ms(self) -> int:
+        return round(self.samples / SAMPLES_PER_MS)
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ def normalize(
         log, status = _run(command, deadline_s, folder)
     _check_decoded(log, status, targets)
     tracks = [
-        Track(path, _duration_ms(path), index if split else None, _pauses(path))
+        Track(path, _samples(path), index if split else None, _pauses(path))
         for index, path in enumerate(targets)
     ]
     return _checked(tracks, log, max_ms)
@@ -168,23 +173,29 @@ def cut(track: Track, span: Span, target: Path, *, timeout_s: float = 840) -> No
     source = ffmpeg.input(_file(track.path.resolve()), **raw)
     output = ffmpeg.output(source, _file(target.resolve()), **settings).global_args("-y")
     log, status = _run(_command(output), time.monotonic() + timeout_s)
-    if status or _is_disk_full(log) or flac_duration_ms(target) != span.duration_ms:
-        raise Unavailable("internal", f"a chunk could not be cut ({_last_error(log)})")
+    until = track.samples if not end else span.end_ms * SAMPLES_PER_MS
+    wanted, got = until - span.start_ms * SAMPLES_PER_MS, flac_samples(target)
+    if status or _is_disk_full(log) or got != wanted:
+        raise Unavailable(
+            "internal",
+            f"the chunk from {span.start_ms} to {span.end_ms} ms could not be cut: {got} of "
+            f"{wanted} samples ({_last_error(log)})",
+        )
 
 
-def flac_duration_ms(path: Path) -> int:
-    """Length from the header that ffmpeg writes when it has counted the samples, in milliseconds.
+def flac_samples(path: Path) -> int:
+    """Length from the header that ffmpeg writes when it has counted the samples; 0: no FLAC.
 
     STREAMINFO: after "fLaC" and the block header, 10 bytes of sizes, then 20 bits of rate, 3 of
     channels, 5 of depth and 36 of samples (RFC 9639, section 8.2).
     """
+    if not path.exists():
+        return 0
     with path.open("rb") as file:
         header = file.read(26)
     if header[:4] != b"fLaC" or len(header) < 26:
         return 0
-    packed = int.from_bytes(header[18:26], "big")
-    rate, samples = packed >> 44, packed & (1 << 36) - 1
-    return round(samples * 1000 / rate)
+    return int.from_bytes(header[18:26], "big") & (1 << 36) - 1
 
 
 def sha256_of(path: Path) -> str:
@@ -233,8 +244,8 @@ def _filters(pick: str, name: str) -> str:
     return ",".join([*mono, "ametadata=delete", *detectors])
 
 
-def _duration_ms(track: Path) -> int:
-    return round(track.stat().st_size * 1000 / (SAMPLE_BYTES * SAMPLE_RATE_HZ))
+def _samples(track: Path) -> int:
+    return track.stat().st_size // SAMPLE_BYTES
 
 
 def _pauses_name(name: str, level_db: int) -> str:
@@ -315,7 +326,7 @@ def _check_decoded(log: str, status: int, targets: list[Path]) -> None:
     """Raise unless every target holds some audio, all that could be decoded."""
     if _is_disk_full(log):
         raise Unavailable("internal", "the disk was full before the recording was decoded")
-    if all(target.exists() and _duration_ms(target) for target in targets):
+    if all(target.exists() and _samples(target) for target in targets):
         return
     if re.search(r"\bDRM\b|encrypt|activation_bytes", log, re.IGNORECASE):
         raise _protected()

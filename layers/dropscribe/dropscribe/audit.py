@@ -20,6 +20,7 @@ from typing import Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from dropscribe.phantoms import PHANTOMS
+from dropscribe.plan import plan
 from dropscribe.spans import Span, joined, total_ms, without
 from dropscribe.timestamps import timestamp, to_ms, to_seconds
 from dropscribe.transcript import Segment, Word
@@ -32,12 +33,16 @@ PAUSE_MS: Final = 1000
 """Pauses up to this do not divide a run of words."""
 HOLE_PAUSE_MS: Final = 3000
 """Pauses up to this do not divide a hole: who stops for a breath misses the next words too."""
+LONGEST_HOLE_MS: Final = 60_000
+"""Of what is asked about again at once: longer ones may be left out a second time as a whole."""
 LONGEST_WORD_MS: Final = 3000
 """A word said to last longer has no known end."""
 LONGEST_RUN_MS: Final = 10_000
 """A run of words is asked about once: some of it being speech tells nothing of a whole hour."""
 NO_SPEECH_PROB: Final = 0.6
-"""Whisper's own threshold."""
+"""Whisper's own threshold: above it there may be no speech."""
+AVG_LOGPROB: Final = -1.0
+"""Whisper's own threshold: below it there is none, where `NO_SPEECH_PROB` says so too."""
 COMPRESSION_RATIO: Final = 2.4
 """Whisper's own threshold: above it a text repeats itself."""
 SEGMENTS_IN_A_ROW: Final = 4
@@ -167,6 +172,16 @@ def holes(speech: Iterable[Span], texts: Iterable[Span]) -> list[Span]:
     return found
 
 
+def divided(hole: Span, speech: Iterable[Span], longest_ms: int = LONGEST_HOLE_MS) -> list[Span]:
+    """A hole in parts of at most `longest_ms`, in order: cut where nobody speaks.
+
+    Where there is no pause near an even cut, two parts overlap, by 8 s at most.
+    """
+    pauses = [span.moved(-hole.start_ms) for span in without([hole], speech)]
+    parts = plan(hole.duration_ms, [pauses], longest_ms=longest_ms)
+    return [part.moved(hole.start_ms) for part in parts]
+
+
 def text_spans(segments: Sequence[Segment], words: Sequence[Word]) -> list[Span]:
     """Where there is text, in order of its start: to be asked about, or to be covered.
 
@@ -177,12 +192,17 @@ def text_spans(segments: Sequence[Segment], words: Sequence[Word]) -> list[Span]
 
 
 def doubts(
-    segments: Sequence[Segment], words: Sequence[Word], silent: Iterable[Span]
+    segments: Sequence[Segment],
+    words: Sequence[Word],
+    silent: Iterable[Span],
+    *,
+    whisper: bool = False,
 ) -> list[Doubt]:
     """What was perhaps not said, in order. `silent`: the text spans without speech (`hear`).
 
     Certain, and so to be removed, are over no speech: a phrase that recognizers are known to make
-    up, a loop, and what the engine itself measured as no speech. All else is only doubted.
+    up, a loop, and where `whisper` measured the segments what it takes for no speech itself. All
+    else is only doubted.
     """
     quiet = joined(silent)
     loops = _loops(segments)
@@ -201,10 +221,31 @@ def doubts(
             found += [(None, _doubt(part, "no_speech")) for part in unheard]
         else:
             number = near[at]
-            doubted = _of_segment(segments[number], parts, quiet, loops[number])
+            doubted = _of_segment(
+                segments[number], parts, quiet, loop=loops[number], whisper=whisper
+            )
             found += [(number, doubt) for doubt in doubted]
     found.sort(key=lambda pair: (pair[1].start_ms, pair[1].end_ms))
     return _merged(found)
+
+
+def believed(
+    segments: Sequence[Segment], words: Sequence[Word], *, whisper: bool = False
+) -> tuple[list[Segment], list[Word], list[Doubt]]:
+    """Of the answer to a hole what may be taken over, and what of it is made up, as removed.
+
+    What was missed once is hard to hear, and there a recognizer makes up text even where somebody
+    speaks. So the same is certain here as is over no speech (`doubts`).
+    """
+    loops = _loops(segments)
+    found = [
+        (number, _doubt(_whole(segment), reason, removed=True))
+        for number, segment in enumerate(segments)
+        if (reason := _made_up(segment, loop=loops[number], whisper=whisper))
+    ]
+    found.sort(key=lambda pair: (pair[1].start_ms, pair[1].end_ms))
+    removed = _merged(found)
+    return *cleaned(segments, words, removed), removed
 
 
 def cleaned(
@@ -358,19 +399,30 @@ def _inside(span: Span, spans: Sequence[Span]) -> bool:
 
 
 def _of_segment(
-    segment: Segment, parts: Sequence[_Said], quiet: Sequence[Span], loop: bool
+    segment: Segment, parts: Sequence[_Said], quiet: Sequence[Span], *, loop: bool, whisper: bool
 ) -> list[Doubt]:
-    whole = _Said(_span(segment), segment.text, segment.speaker)
+    whole = _whole(segment)
     silent = [part for part in parts if _inside(part.span, quiet)]
     if len(silent) < len(parts):
         repeated = [_doubt(whole, "repeated")] if loop else []
         return [*repeated, *(_doubt(part, "no_speech") for part in silent)]
+    reason = _made_up(segment, loop=loop, whisper=whisper)
+    return [_doubt(whole, reason or "no_speech", removed=reason is not None)]
+
+
+def _made_up(segment: Segment, *, loop: bool, whisper: bool) -> Reason | None:
+    """Why nobody said it, were there no speech; None where that is not certain."""
     if normalized(segment.text) in _KNOWN_PHANTOMS:
-        return [_doubt(whole, "phantom", removed=True)]
+        return "phantom"
     if loop:
-        return [_doubt(whole, "repeated", removed=True)]
-    certain = _measured(segment, "no_speech_prob", 0) > NO_SPEECH_PROB
-    return [_doubt(whole, "no_speech", removed=certain)]
+        return "repeated"
+    silent = _measured(segment, "no_speech_prob", 0) > NO_SPEECH_PROB
+    unsure = _measured(segment, "avg_logprob", 0) < AVG_LOGPROB
+    return "no_speech" if whisper and silent and unsure else None
+
+
+def _whole(segment: Segment) -> _Said:
+    return _Said(_span(segment), segment.text, segment.speaker)
 
 
 def _doubt(said: _Said, reason: Reason, *, removed: bool = False) -> Doubt:

@@ -46,6 +46,18 @@ class Source(BaseModel):
         return self.key.rsplit("/", 1)[-1]
 
 
+STAGES: Final = {
+    "Normalize": "normalize",
+    "TranscribeLeaders": "transcribe",
+    "TranscribeChunks": "transcribe",
+    "Format": "format",
+    "Notify": "notify",
+}
+"""States of `functions/pipeline.asl.json` → stages, as errors and people name them."""
+INNER_STATES: Final = {"TranscribeLeader": "transcribe", "Transcribe": "transcribe"}
+"""Those inside of a Map."""
+
+
 def job_id(bucket: str, key: str, version: str) -> str:
     """The execution's name: the same for every event about the same object version.
 
@@ -160,7 +172,8 @@ class ChunkRecord(BaseModel):
     """Where somebody speaks, in the recording; None where the answer's text has no times."""
     silent: list[Span] = []
     """Where there is text and nobody speaks."""
-    warnings: list[str] = []
+    refused: list[str] = []
+    """Why nothing came of asking about a hole, one for each."""
     transcribe_ms: int = 0
 
     @property

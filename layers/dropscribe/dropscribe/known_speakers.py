@@ -52,6 +52,8 @@ def _as_flac(key: str, content: bytes) -> bytes:
         try:
             (track,) = audio.normalize(clip, Path(name), max_ms=60_000, timeout_s=60).tracks
         except Rejected as error:
+            if error.code == "too_long":
+                raise _invalid(key, "is longer than a minute, not 2 to 10 s") from error
             raise _invalid(key, f"cannot be used: {error.message}") from error
         if not MIN_CLIP_MS <= track.duration_ms <= MAX_CLIP_MS:
             raise _invalid(key, f"is {track.duration_ms / 1000:g} s long, not 2 to 10")

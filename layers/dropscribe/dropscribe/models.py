@@ -209,8 +209,10 @@ def longest_chunk_ms(model: Model, beside_bytes: int = 0) -> int:
     longest_ms = LONGEST_CHUNK_MS
     if model.max_audio_ms:
         longest_ms = min(longest_ms, round(model.max_audio_ms * MARGIN))
-    if model.max_bytes:
-        longest_ms = min(longest_ms, (model.max_bytes - beside_bytes) // FLAC_BYTES_A_MS)
+    # Other servers of the API may take more, or may not: their limit is not known to us.
+    max_bytes = model.max_bytes or (MAX_UPLOAD_BYTES if model.engine == "openai" else None)
+    if max_bytes:
+        longest_ms = min(longest_ms, (max_bytes - beside_bytes) // FLAC_BYTES_A_MS)
     return longest_ms
 
 

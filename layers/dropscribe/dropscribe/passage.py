@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from dropscribe.alignment import joined
 from dropscribe.api import (
     Answer,
     Logprob,
@@ -58,7 +58,7 @@ def parse_answer(response_format: str, response: dict[str, Any]) -> Answer:
 def passage(
     span: Span, answer: Answer, channel: int | None = None, labels: Mapping[str, str] | None = None
 ) -> Passage:
-    """An answer to the piece of audio at `span`.
+    """An answer to the piece of audio at `span`. Times that are no numbers are the piece's own.
 
     A channel of its own is one speaker. `labels`: of the answer's speakers → of the recording's.
     """
@@ -72,14 +72,6 @@ def passage(
         language=_language(answer),
         usage=answer.usage,
     )
-
-
-def retold(heard: Passage, segments: Sequence[Segment], words: list[Word] | None) -> Passage:
-    """With other segments and words: the text is what these say."""
-    ordered = sorted(segments, key=lambda segment: segment.start_ms)
-    text = joined([segment.text for segment in ordered])
-    in_order = sorted(words, key=lambda word: word.start_ms) if words else None
-    return replace(heard, text=text, segments=ordered, words=in_order)
 
 
 def _segments(
@@ -115,8 +107,8 @@ def _words(span: Span, answer: Answer, channel: str | None) -> list[Word] | None
     found = []
     # Without a Span for each: a day has 200,000 words.
     for word in answer.words:
-        start_ms = min(max(to_ms(word.start) + first_ms, first_ms), last_ms)
-        end_ms = max(start_ms, min(to_ms(word.end) + first_ms, last_ms))
+        start_ms = min(max(_ms(word.start, 0) + first_ms, first_ms), last_ms)
+        end_ms = max(start_ms, min(_ms(word.end, span.duration_ms) + first_ms, last_ms))
         if text := word.word.strip():
             found.append(Word(text, start_ms, end_ms, channel))
     found.sort(key=lambda word: word.start_ms)
@@ -125,7 +117,13 @@ def _words(span: Span, answer: Answer, channel: str | None) -> list[Word] | None
 
 def _at(span: Span, start_s: float, end_s: float) -> Span:
     """Times of an answer in the recording; Whisper's may lie beyond the end of the audio."""
-    return Span(to_ms(start_s), max(to_ms(start_s), to_ms(end_s))).moved(span.start_ms).within(span)
+    start_ms, end_ms = _ms(start_s, 0), _ms(end_s, span.duration_ms)
+    return Span(start_ms, max(start_ms, end_ms)).moved(span.start_ms).within(span)
+
+
+def _ms(seconds: float, otherwise_ms: int) -> int:
+    """Servers have answered with what is no number."""
+    return to_ms(seconds) if math.isfinite(seconds) else otherwise_ms
 
 
 def _language(answer: Answer) -> str | None:

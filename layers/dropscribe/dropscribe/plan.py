@@ -54,6 +54,17 @@ def plan(
     ]
 
 
+def liveliest(chunks: Sequence[Span], pauses: Pauses) -> int:
+    """The index of the chunk with the fewest pauses in it, by their share of its time."""
+
+    def silent(index: int) -> float:
+        chunk = chunks[index]
+        silent_ms = sum(total_ms([p.within(chunk) for p in level]) for level in pauses)
+        return silent_ms / max(chunk.duration_ms, 1)
+
+    return min(range(len(chunks)), key=silent)
+
+
 def _count(duration_ms: int, longest_ms: int, most_ms: int, parallel: int, shortest_ms: int) -> int:
     """How many chunks: whole rounds of `parallel` ones, so that no round has an idle place."""
     filled_ms = min(most_ms, round(longest_ms * FILLED))

@@ -11,24 +11,55 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
-from typing import Final, NamedTuple
+from statistics import median_low
+from typing import Final, NamedTuple, TypeVar
 
-from dropscribe.alignment import Pair, aligned, joined, longest_run, sound, tokens
+from dropscribe.alignment import (
+    Pair,
+    aligned,
+    joined,
+    longest_run,
+    matched,
+    overlapping,
+    sound,
+    tokens,
+)
 from dropscribe.api import Logprob
-from dropscribe.passage import Passage, retold
+from dropscribe.passage import Passage
 from dropscribe.spans import Span
-from dropscribe.transcript import Segment, Word
+from dropscribe.transcript import Segment, Word, add_usage
+
+Timed = TypeVar("Timed", Segment, Word)
 
 _APART_MS: Final = 1_500
 """At most, of two recognitions of one word, where both tell the times of words."""
 _APART_GUESSED_MS: Final = 5_000
 """Where times are spread evenly over segments."""
+_LATE_MS: Final = 600
+"""At most, of a word beside a hole that was heard once more with the hole."""
+_LONGEST_WORD_MS: Final = 3_000
+"""A word said to last longer has no known end."""
+_AROUND_MS: Final = 20_000
+"""How much beside an overlap is looked at with it; the rest of a long passage stays as it is."""
+_ASTRAY: Final = 5
+"""Part of that by which a pair may be more or less apart than the others."""
+_LOST_MS: Final = 500
+"""How far from the middle a seam is rather put than to leave out a word that only one side heard:
+not further, as words heard by one side near its edge are mostly misheard."""
+_SENTENCE_MS: Final = 4_000
+"""How far rather than to divide a sentence."""
 _WORDS_A_SECOND: Final = 6
 """More than anybody says; of scripts without spaces, characters."""
 
+_UNPAIRED: Final = (0.55, 0.3)
+"""What a word costs that one text alone has where they overlap: less where no run was found.
+
+Measured: the first tells a phrase from its repetition, the second bears every third word wrong.
+"""
+
 
 class _Said(NamedTuple):
-    """One word near a seam."""
+    """One word of a passage's segments."""
 
     sound: str
     start_ms: int
@@ -38,10 +69,14 @@ class _Said(NamedTuple):
     start: int
     end: int
     """… to these offsets."""
+    word: int = 0
+    """The first of the passage's `words` that it is, …"""
+    words: int = 0
+    """… and how many there are up to its end."""
 
     @property
     def middle_ms(self) -> int:
-        return (self.start_ms + self.end_ms) // 2
+        return self.start_ms + min(self.end_ms - self.start_ms, _LONGEST_WORD_MS) // 2
 
 
 class _Seam(NamedTuple):
@@ -71,97 +106,194 @@ def filled(heard: Passage, hole: Span, found: Passage) -> Passage:
 
     Of that is kept what was said after the last word before the hole, and before the first after.
     """
+    usage = add_usage([part.usage for part in (heard, found) if part.usage])
     if heard.segments is None or found.segments is None:
         # Only where nothing was heard at all: it follows what was found in the hole before.
         logprobs = [*(heard.logprobs or []), *(found.logprobs or [])]
-        return replace(heard, text=joined([heard.text, found.text]), logprobs=logprobs or None)
+        text = joined([heard.text, found.text])
+        return replace(heard, text=text, logprobs=logprobs or None, usage=usage)
+    said, again = _said(heard), _said(found)
     middle_ms = (hole.start_ms + hole.end_ms) // 2
-    told = [Span(part.start_ms, part.end_ms) for part in heard.words or heard.segments]
-    start_ms = max((t.end_ms for t in told if t.start_ms < middle_ms), default=found.span.start_ms)
-    end_ms = min((t.start_ms for t in told if t.end_ms > middle_ms), default=found.span.end_ms)
-    kept = _inside(found, Span(min(start_ms, hole.start_ms), max(end_ms, hole.end_ms)))
-    words = [*(heard.words or []), *(kept.words or [])]
-    return retold(heard, [*heard.segments, *(kept.segments or [])], words or None)
+    at = sum(word.middle_ms < middle_ms for word in said)
+    first, after = _new(again, said[:at][-1:], said[at:][:1], hole)
+    parts = [
+        _only(heard, said, 0, at),
+        _only(found, again, first, after),
+        _only(heard, said, at, len(said)),
+    ]
+    whole = _together(_together(parts[0], parts[1]), parts[2])
+    return replace(
+        whole,
+        segments=_following(whole.segments or []),
+        words=_following(whole.words or []) or None,
+        usage=usage,
+    )
 
 
-def _inside(passage: Passage, span: Span) -> Passage:
-    """Only the words that were said within `span`."""
-    said = _near(passage, passage.span)
-    before = sum(word.middle_ms < span.start_ms for word in said)
-    until = sum(word.middle_ms < span.end_ms for word in said)
-    rest = _until(passage, said, until)
-    return _after(rest, _near(rest, rest.span), before)
+def _new(
+    found: Sequence[_Said], before: Sequence[_Said], after: Sequence[_Said], hole: Span
+) -> tuple[int, int]:
+    """Which of the words found are not the ones before and after the hole, or beyond these."""
+    from_ms = min([hole.start_ms, *(word.end_ms for word in before)])
+    until_ms = max([hole.end_ms, *(word.start_ms for word in after)])
+    if not before:
+        from_ms = min([from_ms, *(word.middle_ms for word in found)])
+    if not after:
+        until_ms = max([until_ms, *(word.middle_ms + 1 for word in found)])
+    first = sum(word.middle_ms < from_ms for word in found)
+    last = max(first, sum(word.middle_ms < until_ms for word in found))
+    first += _again(found[:first], found[first:last], before, lambda word: word.start_ms)
+    last -= _again(found[last:], found[first:last][::-1], after, lambda word: word.end_ms)
+    return first, last
+
+
+def _again(
+    dropped: Sequence[_Said],
+    kept: Sequence[_Said],
+    beside: Sequence[_Said],
+    edge: Callable[[_Said], int],
+) -> int:
+    """How many of the words kept, from an edge, are the one beside the hole at another time.
+
+    None where that word is among those dropped: then it was said twice.
+    """
+    for word in beside:
+        at = next((index for index, other in enumerate(kept) if other.sound), 0)
+        if (
+            kept[at:]
+            and kept[at].sound == word.sound
+            and abs(edge(kept[at]) - edge(word)) <= _LATE_MS
+        ):
+            return 0 if any(other.sound == word.sound for other in dropped) else at + 1
+    return 0
 
 
 def _parted(left: Passage, right: Passage, zone: Span) -> tuple[Passage, Passage]:
-    said = _near(left, zone), _near(right, zone)
-    if not all(said):
+    first_ms, last_ms = zone.start_ms - _AROUND_MS, zone.end_ms + _AROUND_MS
+    far = [part.end_ms < first_ms for part in left.segments or []]
+    near = [part.start_ms <= last_ms for part in right.segments or []]
+    before, ending = _split(left, 0 if _says_more(left) else [*far, False].index(False))
+    beginning, after = _split(right, len(near) if _says_more(right) else sum(near))
+    ending, beginning = _parted_near(ending, beginning, zone)
+    return _together(before, ending), _together(beginning, after)
+
+
+def _split(passage: Passage, at: int) -> tuple[Passage, Passage]:
+    """Before a segment; words may be on the wrong side where its times are not theirs."""
+    segments, words = passage.segments or [], passage.words or []
+    none = replace(passage, text="", segments=[], words=None)
+    if at in (0, len(segments)):
+        return (passage, none) if at else (none, passage)
+    word = bisect_left(words, segments[at].start_ms, key=lambda word: word.start_ms)
+    parts = (segments[:at], words[:word]), (segments[at:], words[word:])
+    first, then = (
+        replace(none, text=joined([s.text for s in told]), segments=told, words=own or None)
+        for told, own in parts
+    )
+    return first, then
+
+
+def _together(first: Passage, then: Passage) -> Passage:
+    """Two parts of one passage."""
+    return replace(
+        first,
+        text=joined([first.text, then.text]),
+        segments=[*(first.segments or []), *(then.segments or [])],
+        words=[*(first.words or []), *(then.words or [])] or None,
+    )
+
+
+def _says_more(passage: Passage) -> bool:
+    """Whether the text is another one than that of the segments."""
+    told = joined([segment.text for segment in passage.segments or []])
+    return bool(passage.text) and passage.text != told and sound(passage.text) != sound(told)
+
+
+def _parted_near(left: Passage, right: Passage, zone: Span) -> tuple[Passage, Passage]:
+    said, then = _said(left), _said(right)
+    first = next((at for at, word in enumerate(said) if word.end_ms >= zone.start_ms), len(said))
+    after = sum(word.start_ms < zone.end_ms for word in then)
+    if first == len(said) or not after:
         # Only one of them heard anything there.
         return left, right
     timed = left.words is not None and right.words is not None
-    seam = _seam(*said, zone, _APART_MS if timed else _APART_GUESSED_MS)
-    return _until(left, said[0], seam.left), _after(right, said[1], seam.right)
+    seam = _seam(said[first:], then[:after], zone, _APART_MS if timed else _APART_GUESSED_MS)
+    begun = _only(left, said, 0, first + seam.left)
+    rest = _only(right, then, seam.right, len(then))
+    return begun, replace(
+        rest,
+        segments=_following(rest.segments or [], begun.segments or []),
+        words=_following(rest.words or [], begun.words or []) or None,
+    )
 
 
-def _near(passage: Passage, zone: Span) -> list[_Said]:
-    """The words of a passage in the zone, in order of time."""
-    found = [
+def _following(parts: Sequence[Timed], before: Sequence[Timed] = ()) -> list[Timed]:
+    """In the order given: none begins earlier than that before it, of those before it too."""
+    found = list(before[-1:])
+    for part in parts:
+        if found and (part.start_ms, part.end_ms) < (found[-1].start_ms, found[-1].end_ms):
+            end_ms = max(part.end_ms, found[-1].end_ms)
+            found.append(replace(part, start_ms=found[-1].start_ms, end_ms=end_ms))
+        else:
+            found.append(part)
+    return found[len(before[-1:]) :]
+
+
+def _said(passage: Passage) -> list[_Said]:
+    """The words of a passage's segments, in order of time: those of its `words`."""
+    spread = [
         word
         for index, segment in enumerate(passage.segments or [])
-        if segment.end_ms >= zone.start_ms and segment.start_ms < zone.end_ms
-        for word in _said(segment, index, passage.words or [])
-        if zone.start_ms - (word.end_ms - word.start_ms) <= word.start_ms < zone.end_ms
+        for word in _spread(segment, index)
     ]
-    return sorted(found, key=lambda word: word.start_ms)
+    said = _timed(spread, passage.words) if passage.words and spread else spread
+    return sorted(said, key=lambda word: word.start_ms)
 
 
-def _said(segment: Segment, index: int, words: Sequence[Word]) -> Iterator[_Said]:
-    """A segment's words at the times of `words`, else spread evenly over the segment.
-
-    A dash that stands alone is where the word before it ends.
-    """
+def _spread(segment: Segment, index: int) -> Iterator[_Said]:
+    """A segment's words, spread evenly over it: all that is known without `words`."""
     parts = tokens(segment.text)
-    times = _times(segment, words, sum(len(part.sound) for part in parts))
+    length = sum(len(part.sound) for part in parts) or 1
+    lasts_ms = segment.end_ms - segment.start_ms
     at, end_ms = 0, segment.start_ms
     for part in parts:
-        start_ms = end_ms
-        if part.sound:
-            start_ms, end_ms = times(at)[0], times(at + len(part.sound) - 1)[1]
-        at += len(part.sound)
+        at, start_ms = at + len(part.sound), end_ms
+        end_ms = segment.start_ms + lasts_ms * at // length
         yield _Said(part.sound, start_ms, end_ms, index, part.start, part.end)
 
 
-def _times(
-    segment: Segment, words: Sequence[Word], length: int
-) -> Callable[[int], tuple[int, int]]:
-    """When each character of a segment's words, counted without all else, begins and ends."""
-    first, last = (
-        bisect_left(words, ms, key=lambda word: word.start_ms)
-        for ms in (segment.start_ms, max(segment.end_ms, segment.start_ms + 1))
-    )
-    inside = [word for word in words[first:last] if word.speaker == segment.speaker]
-    lengths = [len(sound(word.text)) for word in inside]
-    if sum(lengths) != length:
-        whole = Span(segment.start_ms, segment.end_ms)
-        return lambda at: _share(whole, at, length)
-    ends = list(accumulate(lengths))
+def _timed(said: Sequence[_Said], words: Sequence[Word]) -> Iterator[_Said]:
+    """At the times of `words`, one after the other, wherever the segments are said to be.
 
-    def time(at: int) -> tuple[int, int]:
-        index = bisect_left(ends, at + 1)
-        spoken = Span(inside[index].start_ms, inside[index].end_ms)
-        return _share(spoken, at - ends[index] + lengths[index], lengths[index])
-
-    return time
+    What is missing in `words` lies between those beside it.
+    """
+    spoken = [part for index, word in enumerate(words) for part in _divided(word, index)]
+    own = matched([word.sound for word in said], [part.sound for part in spoken])
+    next_ms = [part.start_ms for part in spoken] + [max(word.end_ms for word in said)]
+    end_ms, count = min(word.start_ms for word in said), 0
+    for word, parts in zip(said, own, strict=True):
+        if parts:
+            start_ms, end_ms = spoken[parts[0]].start_ms, spoken[parts[-1]].end_ms
+            first, count = spoken[parts[0]].word, spoken[parts[-1]].words
+        else:
+            first = count
+            between = Span(end_ms, max(end_ms, next_ms[parts.stop]))
+            start_ms, end_ms = Span(word.start_ms, word.end_ms).within(between)
+        yield word._replace(start_ms=start_ms, end_ms=end_ms, word=first, words=count)
 
 
-def _share(span: Span, at: int, of: int) -> tuple[int, int]:
-    """One of so many equal parts of a stretch of time."""
-    starts = (span.start_ms + span.duration_ms * part // of for part in (at, at + 1))
-    return next(starts), next(starts)
+def _divided(word: Word, index: int) -> Iterator[_Said]:
+    """One of `words` may be several here, or characters."""
+    whole = Segment(word.text, word.start_ms, word.end_ms)
+    return (part._replace(word=index, words=index + 1) for part in _spread(whole, index))
 
 
 def _seam(left: list[_Said], right: list[_Said], zone: Span, apart_ms: int) -> _Seam:
-    """After a word that both heard; where there is none, in the middle of the zone."""
+    """After a word that both heard; where there is none, in the middle of the zone.
+
+    Both hear with much the same delay: a pair that is further apart than most is one word that was
+    said twice, and between the two everything would stand twice.
+    """
     middle_ms = (zone.start_ms + zone.end_ms) // 2
 
     def worth(row: int, column: int) -> float:
@@ -172,12 +304,19 @@ def _seam(left: list[_Said], right: list[_Said], zone: Span, apart_ms: int) -> _
     if not pairs:
         before = [sum(word.middle_ms < middle_ms for word in side) for side in (left, right)]
         return _Seam(*before)
-    lost = _lost(pairs, len(left), len(right))
+    a, b = (
+        list(accumulate((word.sound != "" for word in side), initial=0)) for side in (left, right)
+    )
+    offsets_ms = [left[row].middle_ms - right[column].middle_ms for row, column in pairs]
+    usual_ms = median_low(offsets_ms)
+    lost = _lost([Pair(a[row], b[column]) for row, column in pairs], a[-1], b[-1])
 
-    def badness(index: int) -> tuple[int, bool, int]:
+    def badness(index: int) -> tuple[bool, int]:
         a, b = pairs[index]
         between = _ends_segment(left, a) and _ends_segment(right, b)
-        return lost[index], not between, abs(left[a].middle_ms - middle_ms)
+        astray = abs(offsets_ms[index] - usual_ms) > apart_ms // _ASTRAY
+        off_ms = abs(left[a].middle_ms - middle_ms) + (0 if between else _SENTENCE_MS)
+        return astray, off_ms + lost[index] * _LOST_MS
 
     best = pairs[min(range(len(pairs)), key=badness)]
     return _Seam(best.left + 1, best.right + 1)
@@ -200,62 +339,70 @@ def _lost(pairs: list[Pair], left: int, right: int) -> list[int]:
     return [by_left[at] + sum(by_right[at + 1 :]) for at in range(len(pairs))]
 
 
-def _until(passage: Passage, said: list[_Said], kept: int) -> Passage:
-    """Without the words near its end from `kept` on."""
-    dropped = said[kept:]
-    if not dropped:
+def _only(passage: Passage, said: Sequence[_Said], first: int, after: int) -> Passage:
+    """With none but the words from `first` up to `after`."""
+    kept = said[first:after]
+    if kept and len(kept) == len(said):
         return passage
-    first = {word.segment: word for word in reversed(dropped)}
-    last = {word.segment: word for word in said[:kept]}
-    segments = list(passage.segments or [])
-    for index, word in first.items():
-        whole = segments[index]
-        end_ms = last[index].end_ms if index in last else word.start_ms
-        segments[index] = _part(whole, whole.text[: word.start], Span(whole.start_ms, end_ms))
-    words = [word for word in passage.words or [] if word.start_ms < dropped[0].start_ms]
-    return retold(passage, [segment for segment in segments if segment.text], words or None)
+    begin = {word.segment: word for word in reversed(kept)}
+    end = {word.segment: word for word in kept}
+    told = passage.segments or []
+    segments = [_part(told[index], begin[index], end[index]) for index in sorted(end)]
+    words = passage.words or []
+    own = slice(
+        max(said[first - 1].words, kept[0].word) if kept and first else 0,
+        kept[-1].words if kept and after < len(said) else len(words),
+    )
+    text = joined([segment.text for segment in segments])
+    if kept and _says_more(passage):
+        text = _text(passage.text, said, first, after)
+    return replace(
+        passage, text=text, segments=segments, words=(words[own] if kept else []) or None
+    )
 
 
-def _after(passage: Passage, said: list[_Said], begun: int) -> Passage:
-    """Without the words near its beginning before `begun`."""
-    dropped = said[:begun]
-    if not dropped:
-        return passage
-    last = {word.segment: word for word in dropped}
-    first = {word.segment: word for word in reversed(said[begun:])}
-    segments = list(passage.segments or [])
-    for index, word in last.items():
-        whole = segments[index]
-        start_ms = first[index].start_ms if index in first else word.end_ms
-        segments[index] = _part(whole, whole.text[word.end :], Span(start_ms, whole.end_ms))
-    words = [word for word in passage.words or [] if word.start_ms > dropped[-1].start_ms]
-    return retold(passage, [segment for segment in segments if segment.text], words or None)
-
-
-def _part(segment: Segment, text: str, span: Span) -> Segment:
-    """Of a segment what stands on one side of a seam; its token ids are of the whole text."""
+def _part(segment: Segment, first: _Said, last: _Said) -> Segment:
+    """From one word to another; the token ids of a segment are of the whole text."""
+    if first.start == 0 and last.end == len(segment.text):
+        return segment
     measured = {name: value for name, value in segment.measured.items() if name != "tokens"}
-    start_ms = min(span.start_ms, segment.end_ms)
-    end_ms = max(start_ms, min(span.end_ms, segment.end_ms))
-    return replace(segment, text=text.strip(), start_ms=start_ms, end_ms=end_ms, measured=measured)
+    start_ms = first.start_ms if first.start else segment.start_ms
+    end_ms = last.end_ms if last.end < len(segment.text) else segment.end_ms
+    return replace(
+        segment,
+        text=segment.text[first.start : last.end],
+        start_ms=start_ms,
+        end_ms=max(start_ms, end_ms),
+        measured=measured,
+    )
+
+
+def _text(text: str, said: Sequence[_Said], first: int, after: int) -> str:
+    """That part of a text which says more than its segments."""
+    parts = tokens(text)
+    ordered = sorted(range(len(said)), key=lambda at: (said[at].segment, said[at].start))
+    own = matched([said[at].sound for at in ordered], [part.sound for part in parts])
+    ends = [0, *(part.end for part in parts)]
+    until = {at: ends[found.stop] for at, found in zip(ordered, own, strict=True)}
+    begin = until[first - 1] if first else 0
+    end = until[after - 1] if after < len(said) else len(text)
+    return text[begin:end].strip()
 
 
 def _parted_texts(left: Passage, right: Passage, zone: Span) -> tuple[Passage, Passage]:
-    """Without times: the longest run of the same words at the end of one and begin of the other.
+    """Without times: by the words with which one ends and the other begins.
 
-    Where there is none, or only a word that may be there by chance, both stay whole. Of equals
-    those nearer to the edges are the likelier.
+    Where there are none, or only a word that may be there by chance, both stay whole.
     """
     most = zone.duration_ms * _WORDS_A_SECOND // 1000
-    ending, beginning = tokens(left.text)[-most:], tokens(right.text)[:most]
-
-    def worth(row: int, column: int) -> float:
-        inside = len(ending) - row + column
-        return 1 - 0.3 * inside / (len(ending) + len(beginning))
-
-    pairs = aligned([word.sound for word in ending], [word.sound for word in beginning], worth)
-    run = longest_run(pairs)
-    if not run or (len(run) == 1 and not _at_edges(run[0], len(ending))):
+    ending = [word for word in tokens(left.text) if word.sound][-most:]
+    beginning = [word for word in tokens(right.text) if word.sound][:most]
+    runs = [
+        longest_run(overlapping([a.sound for a in ending], [b.sound for b in beginning], cost))
+        for cost in _UNPAIRED
+    ]
+    run = next((run for run in runs if len(run) > 1), runs[0])
+    if not run or (len(run) == 1 and run[0] != Pair(len(ending) - 1, 0)):
         return left, right
     seam = run[len(run) // 2]
     cut_left, cut_right = ending[seam.left].end, beginning[seam.right].end
@@ -271,11 +418,6 @@ def _parted_texts(left: Passage, right: Passage, zone: Span) -> tuple[Passage, P
             logprobs=_logprobs(right, cut_right, len(right.text)),
         ),
     )
-
-
-def _at_edges(pair: Pair, left: int) -> bool:
-    """Whether a single word is where it must be; one side may have a fragment beyond it."""
-    return left - 1 - pair.left + pair.right <= 1
 
 
 def _logprobs(passage: Passage, first: int, after: int) -> list[Logprob] | None:

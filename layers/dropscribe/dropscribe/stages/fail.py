@@ -11,7 +11,7 @@ from dropscribe import aws
 from dropscribe.aws import Bucket
 from dropscribe.errors import Failure, read_failure
 from dropscribe.formats import ERROR_SUFFIX, LONGEST_KEY_BYTES
-from dropscribe.job import Manifest, Source, manifest_key, options_key
+from dropscribe.job import INNER_STATES, STAGES, Manifest, Source, manifest_key, options_key
 from dropscribe.messages import ExecutionFailed, ExecutionInput
 from dropscribe.notification import Data, Origin, attributes, notification, origin, subject
 from dropscribe.options import JobOptions
@@ -84,8 +84,9 @@ def _record(
 
 
 def _stage(event: ExecutionFailed) -> str:
-    """The state that failed, in lower case."""
-    return (aws.last_state(event.detail.execution_arn) or "normalize").lower()
+    """That of the state which failed."""
+    state = aws.last_state(event.detail.execution_arn) or "Normalize"
+    return (STAGES | INNER_STATES)[state]
 
 
 def _options(work: Bucket, job_id: str) -> JobOptions | None:

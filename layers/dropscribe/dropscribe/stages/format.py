@@ -29,7 +29,7 @@ from dropscribe.notification import Data, attributes, notification, origin, subj
 from dropscribe.passage import parse_answer
 from dropscribe.publish import Document, publish_all, retire_others
 from dropscribe.receipt import Billing, OutputFile, Receipt, receipt
-from dropscribe.stages.transcribe import load_manifest, load_record, read
+from dropscribe.stages.kept import load_manifest, load_record, read
 from dropscribe.transcript import Transcript, add_usage
 
 READS_AT_ONCE: Final = 8
@@ -91,6 +91,8 @@ def _assembled(job: _Job) -> Assembled:
         task=options.task,
         language="en" if options.task == "translate" else options.language,
         known_speakers=options.known_speaker_names or [],
+        leader=job.manifest.leader,
+        whisper=job.manifest.engine != "offline",
     )
 
 

@@ -30,13 +30,11 @@ from dropscribe.options import (
     parameters_layer,
     resolve,
 )
-from dropscribe.plan import SHORTEST_MS, plan
+from dropscribe.plan import SHORTEST_MS, liveliest, plan
 from dropscribe.spans import Span
-from dropscribe.speakers import LEADER
 
 FOLDER_PREFIX: Final = "recording-"
 """Of the folder that a run works in."""
-MOST_TRACKS: Final = 2
 TRACK_BYTES_A_SECOND: Final = audio.SAMPLE_BYTES * audio.SAMPLE_RATE_HZ
 CHUNKS_AT_ONCE: Final = 3
 """Cut, hashed and stored at the same time: while one is on its way, another is cut."""
@@ -91,6 +89,8 @@ class _Decoded:
     sha256: str
     audio_ms: int
     chunks: list[Chunk]
+    liveliest: int
+    """Index of the chunk in which most is said."""
     warnings: list[str]
     timings_ms: dict[str, int]
 
@@ -121,28 +121,32 @@ def _decode(job_id: str, source: Source, wanted: _Wanted, deadline: float) -> _D
     with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as name:
         folder = Path(name)
         upload = folder / "upload"
-        sha256 = _fetch(source, upload, wanted.settings)
+        split = wanted.options.channels == "split"
+        sha256 = _fetch(source, upload, wanted.settings, tracks=2 if split else 1)
         fetched = time.monotonic()
         normalized = audio.normalize(
             upload,
             folder,
             max_ms=wanted.settings.max_audio_ms,
-            split=wanted.options.channels == "split",
+            split=split,
             timeout_s=deadline - fetched,
         )
         upload.unlink()
         decoded = time.monotonic()
-        chunks = _cut(job_id, normalized.tracks, wanted)
+        audio_ms = max(track.duration_ms for track in normalized.tracks)
+        _check_length(audio_ms, wanted.model)
+        chunks = _cut(job_id, normalized.tracks, wanted, deadline)
+        spans = [chunk.span for chunk in chunks]
+        lively = liveliest(spans, normalized.tracks[0].pauses)
     timings_ms = {
         "fetch": _ms(fetched - started),
         "decode": _ms(decoded - fetched),
         "cut": _ms(time.monotonic() - decoded),
     }
-    audio_ms = max(track.duration_ms for track in normalized.tracks)
-    return _Decoded(sha256, audio_ms, chunks, normalized.warnings, timings_ms)
+    return _Decoded(sha256, audio_ms, chunks, lively, normalized.warnings, timings_ms)
 
 
-def _cut(job_id: str, tracks: list[audio.Track], wanted: _Wanted) -> list[Chunk]:
+def _cut(job_id: str, tracks: list[audio.Track], wanted: _Wanted, deadline: float) -> list[Chunk]:
     """The chunks of all tracks, each stored as soon as it is cut."""
     work = Bucket(wanted.settings.WORK_BUCKET)
     pieces = [(track, span) for track in tracks for span in wanted.spans(track, len(tracks))]
@@ -150,7 +154,7 @@ def _cut(job_id: str, tracks: list[audio.Track], wanted: _Wanted) -> list[Chunk]
     def stored(index: int) -> Chunk:
         track, span = pieces[index]
         path = track.path.with_name(f"chunk-{index:05d}.flac")
-        audio.cut(track, span, path)
+        audio.cut(track, span, path, timeout_s=deadline - time.monotonic())
         key = chunk_audio_key(job_id, index)
         work.upload(key, path, "audio/flac")
         sha256, size = audio.sha256_of(path), path.stat().st_size
@@ -177,11 +181,20 @@ def _model(resolved: Resolved) -> models.Model:
     return model
 
 
-def _fetch(source: Source, path: Path, settings: Settings) -> str:
+def _check_length(audio_ms: int, model: models.Model) -> None:
+    if audio_ms < model.min_audio_ms:
+        raise Rejected(
+            "empty_audio",
+            f"the recording is {audio_ms / 1000:g} s long, model `{model.name}` takes "
+            f"{model.min_audio_ms / 1000:g} s at least: upload the whole recording",
+        )
+
+
+def _fetch(source: Source, path: Path, settings: Settings, tracks: int) -> str:
     """The upload into a file, with its SHA-256."""
     if source.size == 0:
         raise Rejected("empty_audio", "the file is empty: upload it again")
-    _check_room(source, path.parent, settings)
+    _check_room(source, path.parent, settings, tracks)
     sha256 = Bucket(source.bucket).download(source.key, path, source.version_id)
     if sha256 is None:
         raise _gone()
@@ -204,9 +217,7 @@ def _manifest(
         formats=models.formats_for(model, resolved.options, speakers=len(channels) > 1),
         audio_ms=decoded.audio_ms,
         chunks=decoded.chunks,
-        leader=LEADER
-        if model.speakers and len(decoded.chunks) > 1 and channels == {None}
-        else None,
+        leader=decoded.liveliest if model.speakers and channels == {None} else None,
         warnings=[*decoded.warnings, *([shutdown] if shutdown else [])],
         timings_ms=decoded.timings_ms,
     )
@@ -238,10 +249,10 @@ def _check_key(key: str) -> None:
         )
 
 
-def _check_room(source: Source, folder: Path, settings: Settings) -> None:
+def _check_room(source: Source, folder: Path, settings: Settings, tracks: int) -> None:
     """The upload and what is made of it have to fit on this function's disk."""
     free = shutil.disk_usage(folder).free
-    room = free - MOST_TRACKS * TRACK_BYTES_A_SECOND * settings.max_audio_ms // 1000
+    room = free - tracks * TRACK_BYTES_A_SECOND * settings.max_audio_ms // 1000
     if source.size > room:
         raise Rejected(
             "too_long",

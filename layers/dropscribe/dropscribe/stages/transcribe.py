@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from dropscribe import models, sound
 from dropscribe.api import Answer, Request, TranscriptionRequest
-from dropscribe.audit import holes, text_spans
+from dropscribe.audit import divided, holes, text_spans
 from dropscribe.aws import Bucket
 from dropscribe.engines import Engine, request_for, result_key
-from dropscribe.errors import JobError, Rejected
+from dropscribe.errors import JobError, Rejected, Unavailable
 from dropscribe.job import (
     Call,
     Chunk,
@@ -32,7 +32,6 @@ from dropscribe.job import (
     calls_prefix,
     chunk_record_key,
     clip_key,
-    manifest_key,
 )
 from dropscribe.passage import parse_answer, passage
 from dropscribe.spans import Span
@@ -46,9 +45,14 @@ from dropscribe.speakers import (
     speech_ms,
 )
 from dropscribe.speech import hear
+from dropscribe.stages.kept import load_manifest, load_record, read
 from dropscribe.timestamps import timestamp
 from dropscribe.transcript import Segment
 
+FOLDER_PREFIX: Final = "chunk-"
+"""Of the folder that a run works in."""
+LEAST_FOR_A_HOLE_S: Final = 60
+"""Of a run's time: an answer about a minute of audio takes seconds, a busy API has us wait."""
 HOLE_MARGIN_MS: Final = 300
 """Heard of the words on both sides of a hole: one at its edge would be cut in two."""
 HOLE_REACH_MS: Final = 3000
@@ -82,6 +86,8 @@ class _Asking:
     engine: Engine
     endpoint: str
     folder: Path
+    deadline: float
+    """`time.monotonic()` at which this run has to be done."""
 
     def chunk_audio(self) -> Path:
         path = self.folder / "chunk.flac"
@@ -111,8 +117,15 @@ class _Asking:
         )
         return piece, parse_answer(found.response_format, found.response)
 
+    def was_tried(self, name: str) -> bool:
+        """Whether a run before this one has sent the question, in vain."""
+        return next(self.work.keys(self._calls(name)), None) is not None
+
+    def _calls(self, name: str) -> str:
+        return f"{calls_prefix(self.manifest.job_id)}{name}-"
+
     def _sent(self, name: str, audio: Path, span: Span, request: Request) -> bytes:
-        calls = CallLog(self.work, f"{calls_prefix(self.manifest.job_id)}{name}-")
+        calls = CallLog(self.work, self._calls(name))
         try:
             answer = self.engine(audio, request, calls)
         except JobError as error:
@@ -131,12 +144,14 @@ def transcribe(
     index: int,
     work: Bucket,
     engine_for: Callable[[str], tuple[Engine, str]],
+    deadline: float,
     voice_model: VoiceModel | None = None,
 ) -> ChunkRecord:
     """Get one chunk's answer, and those about the holes in it; note where they are.
 
-    `engine_for`: an engine's name → the engine and its endpoint. `voice_model`: what tells voices
-    apart, where one is installed. Raises `Rejected` or `Unavailable`.
+    `engine_for`: an engine's name → the engine and its endpoint. `deadline`: `time.monotonic()` at
+    which the caller needs the result. `voice_model`: what tells voices apart, where one is
+    installed. Raises `Rejected` or `Unavailable`.
     """
     started = time.monotonic()
     manifest = load_manifest(work, job_id)
@@ -144,8 +159,8 @@ def transcribe(
     options = manifest.options.model_copy(update={"model": manifest.model})
     model = models.choose(options, datetime.now(UTC).date())
     engine, endpoint = engine_for(manifest.engine)
-    with tempfile.TemporaryDirectory() as folder:
-        asking = _Asking(work, manifest, chunk, model, engine, endpoint, Path(folder))
+    with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
+        asking = _Asking(work, manifest, chunk, model, engine, endpoint, Path(folder), deadline)
         record = _answered(asking, voice_model)
     elapsed_ms = round((time.monotonic() - started) * 1000)
     record = record.model_copy(update={"transcribe_ms": elapsed_ms})
@@ -169,14 +184,20 @@ def _answered(asking: _Asking, voice_model: VoiceModel | None) -> ChunkRecord:
     texts = text_spans(told.segments or [], told.words or [])
     heard = hear(samples, texts)
     asked = _Holes(asking, samples, request, voice_model)
-    asked.ask_all([(hole, around(hole, texts)) for hole in holes(heard.speech, texts)])
+    asked.ask_all(
+        [
+            (part, around(part, texts))
+            for hole in holes(heard.speech, texts)
+            for part in divided(hole, heard.speech)
+        ]
+    )
     return ChunkRecord(
         index=chunk.index,
         chunk=piece,
         holes=asked.pieces,
         speech=[span.moved(chunk.start_ms) for span in heard.speech],
         silent=[span.moved(chunk.start_ms) for span in heard.silent],
-        warnings=asked.warnings,
+        refused=asked.refused,
     )
 
 
@@ -262,26 +283,46 @@ class _Holes:
         self._asking, self._samples, self._request = asking, samples, request
         self._voice_model = voice_model
         self.pieces: list[Piece] = []
-        self.warnings: list[str] = []
+        self.refused: list[str] = []
+        """What was said where nothing came of it."""
 
     def ask_all(self, found: Sequence[tuple[Span, Span]]) -> None:
-        """Each is the hole and what to listen to."""
-        for number, (hole, span) in enumerate(found, 1):
-            try:
-                self.pieces.append(self._asked(number, hole, span))
-            except Rejected as error:
-                # The chunk has its answer: what is missing in it is no reason to lose that.
-                self.warnings.append(f"speech without words was asked about again in vain: {error}")
+        """Each is the hole and what to listen to.
 
-    def _asked(self, number: int, hole: Span, around_: Span) -> Piece:
+        The chunk has its answer, and what is missing in it is no reason to lose that: what is
+        refused, or unavailable in two runs, is given up. Not so where a redrive will mend it.
+        """
+        for number, (hole, span) in enumerate(found, 1):
+            name = f"{self._asking.chunk.name}.{number}"
+            self._check_time(span)
+            tried = self._asking.was_tried(name)
+            try:
+                self.pieces.append(self._asked(name, hole, span))
+            except JobError as error:
+                mendable = error.code in ("unauthorized", "quota_exceeded")
+                if mendable or (isinstance(error, Unavailable) and not tried):
+                    raise
+                self.refused.append(str(error))
+
+    def _check_time(self, span: Span) -> None:
+        if time.monotonic() > self._asking.deadline - LEAST_FOR_A_HOLE_S:
+            place = _place(self._asking.chunk, span.moved(self._asking.chunk.start_ms))
+            raise Unavailable(
+                "timed_out",
+                f"{place}: this run had no time left to ask about speech without words. The next "
+                "one goes on from here",
+            )
+
+    def _asked(self, name: str, hole: Span, around_: Span) -> Piece:
         chunk = self._asking.chunk
         span = around_.within(Span(0, sound.length_ms(self._samples)))
         samples = sound.cut(self._samples, span)
-        path = self._asking.folder / f"hole-{number}.wav"
+        path = self._asking.folder / "hole.wav"
         path.write_bytes(wav := sound.wav(samples))
         sha256 = hashlib.sha256(wav).hexdigest()
-        name, place = f"{chunk.name}.{number}", span.moved(chunk.start_ms)
-        piece, answer = self._asking.ask(name, path, sha256, place, self._request)
+        piece, answer = self._asking.ask(
+            name, path, sha256, span.moved(chunk.start_ms), self._request
+        )
         told = passage(Span(0, span.duration_ms), answer, chunk.channel)
         update: dict[str, Any] = {"hole": hole.moved(chunk.start_ms)}
         if self._asking.model.speakers and chunk.channel is None:
@@ -289,26 +330,6 @@ class _Holes:
                 self._asking, name, told.segments or [], samples, self._voice_model
             )
         return piece.model_copy(update=update)
-
-
-def load_manifest(work: Bucket, job_id: str) -> Manifest:
-    """Raises `Rejected` where the work bucket no longer has it."""
-    return Manifest.model_validate_json(read(work, manifest_key(job_id)))
-
-
-def load_record(work: Bucket, job_id: str, index: int) -> ChunkRecord:
-    """Raises `Rejected` where the work bucket no longer has it."""
-    return ChunkRecord.model_validate_json(read(work, chunk_record_key(job_id, index)))
-
-
-def read(work: Bucket, key: str) -> bytes:
-    """An object that an earlier step left. Raises `Rejected` where it is gone."""
-    content = work.read(key)
-    if content is None:
-        raise Rejected(
-            "internal", f"{work.uri(key)} is gone (the work bucket expires): upload again"
-        )
-    return content
 
 
 def _place(chunk: Chunk, span: Span) -> str:
