@@ -1,7 +1,7 @@
 """What a long recording takes: time beside the least that it can be, memory, the pure parts.
 
     python -m bench.long             all three, seven to eight minutes on two cores
-    python -m bench.long memory      one of: walls, memory, pure
+    python -m bench.long memory      one of: walls, memory, pure; or day, four minutes more
 
 The API is simulated, in a process of its own: 2 s and 2 % of the audio's length a call. What has to
 be computed shares this machine's cores, where in AWS each chunk has a processor of its own: hence
@@ -125,7 +125,7 @@ from dropscribe.stages.transcribe import transcribe
 url, bucket, job, chunk = sys.argv[1:]
 engine = openai.engine(url, lambda: "k", time.monotonic() + 800)
 begun = time.process_time()
-transcribe(job, int(chunk), Bucket(bucket), lambda name: (engine, url))
+transcribe(job, int(chunk), Bucket(bucket), lambda name: (engine, url), time.monotonic() + 800)
 print(peak_kib("self"), round((time.process_time() - begun) * 1000))
 """
 )
@@ -416,6 +416,30 @@ def pure(folder: Path) -> None:
     )
 
 
+def day(folder: Path) -> None:
+    """What normalize does with 24 hours, without S3."""
+    source = recording(folder, 24 * 60)
+    begun = time.monotonic()
+    normalized = audio.normalize(source, folder, max_ms=DAY_MS + 60_000, timeout_s=3600)
+    decoded = time.monotonic()
+    (track,) = normalized.tracks
+    spans = plan(track.duration_ms, track.pauses, longest_ms=LONGEST_MS, parallel=PARALLEL)
+
+    def cut(index: int) -> None:
+        target = folder / f"chunk-{index}.flac"
+        audio.cut(track, spans[index], target)
+        audio.sha256_of(target)
+        target.unlink()
+
+    with ThreadPoolExecutor(CHUNKS_AT_ONCE) as pool:
+        list(pool.map(cut, range(len(spans))))
+    done = time.monotonic()
+    print(
+        f"24 h, s: decode {decoded - begun:.0f}, cut {len(spans)} chunks {done - decoded:.0f}; "
+        f"decoded samples {track.path.stat().st_size / 1e9:.1f} GB"
+    )
+
+
 def _pauses(shift_ms: int) -> list[Span]:
     """Every three seconds, of 0.4 to 1.2 s."""
     starts = range(2000 + shift_ms, DAY_MS, 3000)
@@ -658,8 +682,8 @@ def main(names: Sequence[str]) -> None:
         folder = Path(name)
         (folder / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
         os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
-        for part in (walls, memory, pure):
-            if not names or part.__name__ in names:
+        for part in (walls, memory, pure, day):
+            if part.__name__ in (names or ("walls", "memory", "pure")):
                 part(folder)
 
 

@@ -85,17 +85,33 @@ class Heard:
     """Of the texts' spans those without speech, as they were given."""
 
 
-def hear(samples: bytes, texts: Sequence[Span]) -> Heard:
+@dataclass(frozen=True)
+class Prepared:
+    """What of hearing needs no text: it can be done while a recognizer is asked for it."""
+
+    whole: Span
+    levelled: bytes
+    maybe: list[Span]
+    """Where the cheap detector hears anything like speech."""
+
+
+def prepare(samples: bytes) -> Prepared:
+    """Of 16 kHz mono 16-bit `samples`."""
+    whole, levelled = Span(0, length_ms(samples)), _levelled(samples)
+    maybe = joined((span.within(whole) for span in _maybe(levelled)), PAUSE_MS)
+    return Prepared(whole, levelled, maybe)
+
+
+def hear(samples: bytes | Prepared, texts: Sequence[Span]) -> Heard:
     """Where there is speech in 16 kHz mono 16-bit `samples`, of any loudness that can be heard.
 
     `texts` are the stretches for which a recognizer gave words, in any order; they may overlap, and
     lie outside the sound. One in which there is speech counts as speech as a whole. Elsewhere
     speech of less than a second is passed over.
     """
-    whole = Span(0, length_ms(samples))
-    levelled = _levelled(samples)
-    maybe = joined((span.within(whole) for span in _maybe(levelled)), PAUSE_MS)
-    network = _Network(levelled)
+    prepared = samples if isinstance(samples, Prepared) else prepare(samples)
+    whole, maybe = prepared.whole, prepared.maybe
+    network = _Network(prepared.levelled)
     spoken: list[Span] = []
     silent: list[Span] = []
     for text in texts:

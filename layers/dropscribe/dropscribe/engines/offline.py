@@ -58,7 +58,7 @@ def transcribe(audio: Path, request: Request, calls: Calls) -> TranscriptionVerb
 def recognize(audio: Path) -> Iterator[Recognized]:
     """Each stretch of speech between pauses in which there are words, as soon as it is decoded.
 
-    Raises `Rejected("engine_failed")`: the audio is no 16 kHz mono FLAC.
+    Raises `Rejected("engine_failed")`: the audio is no 16 kHz mono FLAC or WAV.
     """
     index = 0
     for start_s, samples in _speech(audio):

@@ -11,6 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +45,7 @@ from dropscribe.speakers import (
     references,
     speech_ms,
 )
-from dropscribe.speech import hear
+from dropscribe.speech import Prepared, hear, prepare
 from dropscribe.stages.kept import load_manifest, load_record, read
 from dropscribe.timestamps import timestamp
 from dropscribe.transcript import Segment
@@ -171,18 +172,22 @@ def transcribe(
 def _answered(asking: _Asking, voice_model: VoiceModel | None) -> ChunkRecord:
     """The chunk's answer, what is heard in the chunk, and the answers about holes."""
     chunk, audio, request = asking.chunk, asking.chunk_audio(), _request(asking)
-    piece, answer = asking.ask(chunk.name, audio, chunk.sha256, chunk.span, request)
+    with ThreadPoolExecutor(1) as meanwhile:
+        listening = meanwhile.submit(_listened, audio) if asking.model.timed else None
+        piece, answer = asking.ask(chunk.name, audio, chunk.sha256, chunk.span, request)
+        samples, prepared = listening.result() if listening else (b"", None)
     told = passage(Span(0, chunk.duration_ms), answer, chunk.channel)
     if told.segments is None and told.text:
         # Nobody can say which of the speech has words.
         return ChunkRecord(index=chunk.index, chunk=piece)
-    samples = sound.read(audio)
+    if prepared is None:
+        samples, prepared = _listened(audio)
     if asking.model.speakers and chunk.channel is None:
         voices = _voices(asking, piece.name, told.segments or [], samples, voice_model)
         piece = piece.model_copy(update={"voices": voices})
         request = _with_voices(asking, request, voices) if _is_leader(asking) else request
     texts = text_spans(told.segments or [], told.words or [])
-    heard = hear(samples, texts)
+    heard = hear(prepared, texts)
     asked = _Holes(asking, samples, request, voice_model)
     asked.ask_all(
         [
@@ -199,6 +204,11 @@ def _answered(asking: _Asking, voice_model: VoiceModel | None) -> ChunkRecord:
         silent=[span.moved(chunk.start_ms) for span in heard.silent],
         refused=asked.refused,
     )
+
+
+def _listened(audio: Path) -> tuple[bytes, Prepared]:
+    samples = sound.read(audio)
+    return samples, prepare(samples)
 
 
 def _is_leader(asking: _Asking) -> bool:
