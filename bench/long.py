@@ -38,6 +38,7 @@ from dropscribe.assembly import Asked, Assembled, assemble
 from dropscribe.audit import text_spans
 from dropscribe.formats import OUTPUTS
 from dropscribe.job import Chunk, ChunkRecord, Manifest, Piece, manifest_key
+from dropscribe.merge import merge
 from dropscribe.options import JobOptions
 from dropscribe.passage import parse_answer, passage
 from dropscribe.plan import plan
@@ -392,7 +393,9 @@ def pure(folder: Path) -> None:
     whole = assembled(answers)
     told = f"{len(whole.transcript.words or [])} words, {len(whole.transcript.segments or [])}"
     wordless = [_without_words(one) for one in answers]
-    merging, merging_wordless, loading, parsing, writing = _in_turn(
+    told_ = [passage(one.chunk.span, one.answers[0]) for one in answers]
+    alone, merging, merging_wordless, loading, parsing, writing = _in_turn(
+        lambda: merge(told_, duration_ms=DAY_MS, task="transcribe", language=None),
         lambda: assembled(answers),
         lambda: assembled(wordless),
         lambda: [json.loads(text) for text in texts],
@@ -400,8 +403,9 @@ def pure(folder: Path) -> None:
         lambda: documents(whole),
     )
     print(
-        f"  merge {merging:.3f} ({told} segments), ratio to json.loads of the answers "
-        f"{merging / loading:.2f}; of answers without words {merging_wordless:.3f}"
+        f"  merge {alone:.3f} ({told} segments), ratio to json.loads of the answers "
+        f"{alone / loading:.2f}; with all around it, the audit too, {merging:.3f}; of answers "
+        f"without words {merging_wordless:.3f}"
     )
     print(
         f"  before it, to read the answers as objects {parsing:.3f}; after it, all documents "
