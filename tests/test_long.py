@@ -145,7 +145,7 @@ class TestSeams:
 
     @pytest.mark.long
     @pytest.mark.parametrize("pauses", [True, False])
-    @pytest.mark.parametrize("hours", [1, 6])
+    @pytest.mark.parametrize("hours", [1, 2])
     def test_hours(
         self, route: Stages, record: Callable[..., Path], hours: int, pauses: bool
     ) -> None:
