@@ -382,6 +382,165 @@ class TestLink:
         assert two.warning.startswith("2 voices could not be compared")
 
 
+def parts_of(*chunks: Sequence[tuple[list[float], int]]) -> list[ChunkVoices]:
+    """Local voices, each a direction and its weight: two of one chunk may be one person."""
+    return [
+        ChunkVoices(
+            index=index,
+            voices=[
+                Voice(label=str(at), speech_ms=1, embedding=vector, threshold=0.7, weight=weight)
+                for at, (vector, weight) in enumerate(chunk)
+            ],
+            distinct=False,
+        )
+        for index, chunk in enumerate(chunks)
+    ]
+
+
+def persons(links: Links) -> str:
+    """The number of each label, in order of chunk and label."""
+    return " ".join(str(links.identities[heard]) for heard in sorted(links.identities))
+
+
+class TestLocalVoices:
+    def test_two_of_one_chunk_may_be_one_person(self) -> None:
+        assert persons(link(parts_of([(X, 1), (X, 1), (Y, 1)]), [])) == "0 0 1"
+
+    def test_their_labels_are_nobodys_names_or_aliases(self) -> None:
+        local = ChunkVoices(
+            index=1,
+            voices=[Voice(label=label, speech_ms=1) for label in ("Ann", "voice_A")],
+            distinct=False,
+        )
+        links = link([*chunks_of({"A": None, "Ann": None}), local], ["Ann"])
+        assert len(set(links.identities.values())) == 4
+        assert list(links.named.values()) == ["Ann"]
+
+    def test_a_voice_counts_as_often_as_it_weighs(self) -> None:
+        """40° joins 0°; what is at 80° is then compared with their mean, by weight."""
+        light = parts_of([(at(0), 1)], [(at(40), 1)], [(at(80), 1)])
+        heavy = parts_of([(at(0), 1)], [(at(40), 9)], [(at(80), 1)])
+        assert persons(link(light, [])) == "0 0 1"
+        assert persons(link(heavy, [])) == "0 0 0"
+
+    def test_a_weight_is_as_many_voices(self) -> None:
+        chance = random.Random(8)
+        vectors = [[chance.gauss(0.4, 1) for _ in range(5)] for _ in range(12)]
+        weights = [chance.randrange(1, 4) for _ in vectors]
+        weighed = link(parts_of(list(zip(vectors, weights, strict=True))), [])
+        single = link(
+            parts_of([(v, 1) for v, w in zip(vectors, weights, strict=True) for _ in range(w)]), []
+        )
+        assert len(set(weighed.identities.values())) == len(set(single.identities.values()))
+
+    @pytest.mark.parametrize("weight", [0, -1])
+    def test_no_weight_is_none(self, weight: int) -> None:
+        with pytest.raises(ValueError, match="weight"):
+            Voice(label="A", speech_ms=1, weight=weight)
+
+    def test_a_record_from_before_is_of_distinct_labels_of_weight_one(self) -> None:
+        said = {"index": 0, "voices": [{"label": "A", "speech_ms": 1}]}
+        chunk = ChunkVoices.model_validate(said)
+        assert chunk.distinct
+        assert chunk.voices[0].weight == 1
+
+    def test_thousands_are_linked_in_seconds(self) -> None:
+        """A day: 72 chunks of 40 local voices of 12 persons. Each with each would be 4 million."""
+        chance = random.Random(9)
+        told = [[chance.randrange(12) for _ in range(40)] for _ in range(72)]
+        chunks = [[(noisy(who, chance), chance.randrange(1, 90)) for who in c] for c in told]
+        identities = link(parts_of(*chunks), []).identities
+        pairs = {
+            (who, identities[Heard(index, str(number))])
+            for index, chunk in enumerate(told)
+            for number, who in enumerate(chunk)
+        }
+        assert len(pairs) == 12
+
+
+class TestNumberOfSpeakers:
+    THREE = ((at(0), 30), (at(50), 30), (at(100), 30))
+
+    @pytest.mark.parametrize(
+        ("least", "most", "count"),
+        [
+            (None, None, 3), (1, 3, 3), (3, 3, 3), (None, 2, 2), (2, 2, 2), (None, 1, 1),
+            (5, None, 3), (5, 9, 3), (0, 0, 1), (-3, -2, 1),
+        ],
+    )  # fmt: skip
+    def test_no_more_speak_than_the_user_says(
+        self, least: int | None, most: int | None, count: int
+    ) -> None:
+        links = link(parts_of(self.THREE), [], min_speakers=least, max_speakers=most)
+        assert len(set(links.identities.values())) == count
+
+    @pytest.mark.parametrize("least", [1, 2, 3, 4, 5])
+    def test_no_fewer_speak_than_the_user_says(self, least: int) -> None:
+        chunks = parts_of([(at(0), 5), (at(4), 5)], [(at(1), 5), (at(8), 5)])
+        links = link(chunks, [], min_speakers=least)
+        assert len(set(links.identities.values())) == min(least, 4)
+
+    def test_who_spoke_least_joins_another_first(self) -> None:
+        """Laughter is like nobody; two who speak for an hour each stay two."""
+        chunks = parts_of([(at(0), 900), (at(60), 900), (at(180), 2)])
+        assert persons(link(chunks, [], max_speakers=2)) == "0 1 1"
+
+    def test_over_all_chunks_not_in_each(self) -> None:
+        chunks = parts_of([(X, 5), (Y, 5)], [(Y, 5), (Z, 5)])
+        assert persons(link(chunks, [], min_speakers=3, max_speakers=3)) == "0 1 1 2"
+        assert len(set(link(chunks, [], max_speakers=2).identities.values())) == 2
+
+    def test_labels_of_an_api_stay_distinct_persons(self) -> None:
+        links = link(chunks_of({"A": X, "B": Y, "C": Z}), [], max_speakers=1)
+        assert len(set(links.identities.values())) == 3
+
+    def test_a_thousand_voices_become_as_few_as_the_user_says(self) -> None:
+        chance = random.Random(10)
+        chunk = [([chance.gauss(0, 1) for _ in range(8)], 1) for _ in range(1000)]
+        links = link(parts_of(chunk), [], max_speakers=3)
+        assert len(set(links.identities.values())) == 3
+
+
+class TestKnownVoices:
+    @pytest.mark.parametrize(
+        ("known", "expected"),
+        [
+            ({}, "A B"),
+            ({"Ann": X}, "Ann A"),
+            ({"Ann": X, "Ben": Y}, "Ann Ben"),
+            # Unlike anybody here; or comparable with nobody.
+            ({"Ann": Z}, "A B"),
+            ({"Ann": [1.0, 0.0]}, "A B"),
+            ({"Ann": []}, "A B"),
+            ({"Ann": [0.0] * 3}, "A B"),
+            ({"Ann": [NAN, 0.0, 0.0]}, "A B"),
+            ({"Ann": [INF, 0.0, 0.0]}, "A B"),
+            # However long the vector; just below the threshold.
+            ({"Ann": [9.0, 0.0, 0.0]}, "Ann A"),
+            ({"Ann": [0.71, 0.704, 0.0]}, "Ann A"),
+            ({"Ann": [0.69, 0.0, 0.724]}, "A B"),
+            # Two names for one voice: the better one. One name for two voices: the better one.
+            ({"Ann": [0.9, 0.0, 0.4], "Eva": X}, "Eva A"),
+            ({"Ann": [0.7, 0.714, 0.0]}, "A Ann"),
+            # A letter that is a name is nobody else's.
+            ({"B": X, "A": Z}, "B C"),
+        ],
+    )
+    def test_who_is_like_enough_has_the_name(
+        self, known: dict[str, list[float]], expected: str
+    ) -> None:
+        chunks = parts_of([(X, 3), (Y, 3)], [(X, 3)])
+        links = link(chunks, [], known=known)
+        called = labels(links, [Heard(0, "0"), Heard(0, "1"), Heard(1, "0")])
+        assert f"{called[Heard(0, '0')]} {called[Heard(0, '1')]}" == expected
+        assert called[Heard(1, "0")] == called[Heard(0, "0")]
+
+    def test_a_name_that_the_api_gave_is_taken(self) -> None:
+        links = link(chunks_of({"Ann": X, "A": Y}), ["Ann"], known={"Ann": Y})
+        assert list(links.named.values()) == ["Ann"]
+        assert links.names == ("Ann",)
+
+
 class TestLabels:
     def test_letters_go_on_after_z(self) -> None:
         spoken = [Heard(0, str(number)) for number in range(26 * 27 + 1)]

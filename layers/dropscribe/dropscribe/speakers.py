@@ -9,18 +9,16 @@ linked by comparing voices, where a model for that is installed, and are persons
 from __future__ import annotations
 
 import base64
-import heapq
 import itertools
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import mul
 from typing import Final, NamedTuple, Protocol
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from dropscribe.linking import Comparison, Group, total, unit, with_names
 from dropscribe.spans import Span, joined, total_ms, without
 from dropscribe.transcript import Segment
 
@@ -35,18 +33,6 @@ _SAME_TURN_MS: Final = 500
 _APART_MS: Final = 200
 """Between a clip and anybody else's speech: segments' times are not exact."""
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_TOGETHER: Final = 256
-"""Voices up to which each is compared with each other: the time for it grows with the square."""
-_NEIGHBOURS: Final = 64
-"""Of more, how many are compared with each other first."""
-
-if sys.version_info >= (3, 12):
-    from math import sumprod as _dot
-else:
-
-    def _dot(one: Iterable[float], other: Iterable[float], /) -> float:
-        product: float = sum(map(mul, one, other))
-        return product
 
 
 class VoiceModel(Protocol):
@@ -74,6 +60,8 @@ class Voice(BaseModel):
     """Of any length but zero; None where there is no model, no clip or no use in the result."""
     threshold: float | None = None
     """The model's."""
+    weight: int = Field(default=1, ge=1)
+    """How many pieces of speech the vector is the mean of: it counts as often."""
 
     @field_validator("embedding")
     @classmethod
@@ -93,6 +81,9 @@ class ChunkVoices(BaseModel):
     index: int
     """Of the chunk."""
     voices: list[Voice]
+    distinct: bool = True
+    """Whether the labels are certainly different persons, and may be user-given names and aliases,
+    as an API's are. Ours are parts of voices: two of them may be one person."""
 
 
 class Heard(NamedTuple):
@@ -213,23 +204,44 @@ def _mark(names: Iterable[str]) -> str:
     return mark
 
 
-def link(chunks: Iterable[ChunkVoices], names: Sequence[str]) -> Links:
+def link(
+    chunks: Iterable[ChunkVoices],
+    names: Sequence[str],
+    *,
+    known: Mapping[str, Sequence[float]] | None = None,
+    min_speakers: int | None = None,
+    max_speakers: int | None = None,
+) -> Links:
     """Who is the same person in which chunk. The order of what is given changes nothing.
 
     One person are: all of one user-given name; a voice of the leader and its alias; and whose
     voices are at least as alike, on average, as the model's threshold, the most alike first. Two
-    labels of one chunk are never one person, nor are two user-given names.
+    labels of one chunk are never one person where they are `distinct`, nor are two user-given
+    names.
+
+    `known` are the voices of people whom the user names: who is at least as alike to one as the
+    threshold says bears the name, the best match alone, and anybody else is called by a letter.
+    `min_speakers`: voices stay apart, however alike, where they would be fewer. `max_speakers`:
+    where there are more, the most alike and those who spoke least become one, however unlike, as
+    far as they may.
     """
-    voices = {Heard(c.index, voice.label): voice for c in chunks for voice in c.voices}
+    given = list(chunks)
+    voices = {Heard(c.index, voice.label): voice for c in given for voice in c.voices}
+    distinct = frozenset(chunk.index for chunk in given if chunk.distinct)
     vectors, threshold = _comparable(voices)
-    known = _known(sorted(voices), vectors, names)
-    groups = [group for group in known if not group.size]
-    groups += _Comparison((group for group in known if group.size), threshold).linked()
+    weights = {heard: voice.weight for heard, voice in voices.items()}
+    persons = _known(sorted(voices), vectors, names, weights, distinct)
+    groups = [person for person in persons if not person.weight]
+    compared = Comparison((person for person in persons if person.weight), threshold).linked(
+        max((min_speakers or 1) - len(groups), 1),
+        None if max_speakers is None else max(max_speakers - len(groups), 1),
+    )
+    groups += with_names(compared, known or {}, threshold)
     return Links(
-        identities={heard: at for at, group in enumerate(groups) for heard in group.heard},
+        identities={Heard(*heard): at for at, group in enumerate(groups) for heard in group.heard},
         named={at: group.name for at, group in enumerate(groups) if group.name is not None},
-        names=tuple(names),
-        uncompared=tuple(group.heard[0] for group in groups if _in_doubt(group, groups)),
+        names=tuple(dict.fromkeys([*names, *(known or {})])),
+        uncompared=tuple(Heard(*group.heard[0]) for group in groups if _in_doubt(group, groups)),
     )
 
 
@@ -260,7 +272,7 @@ def _letters(taken: set[str]) -> Iterator[str]:
 
 
 def _comparable(voices: Mapping[Heard, Voice]) -> tuple[dict[Heard, list[float]], float]:
-    """Vectors of length 1, and the threshold for their products: of one model's, the commonest."""
+    """Vectors as long as they weigh, of one model, the commonest, and its threshold."""
     models = {
         heard: (len(voice.embedding), voice.threshold)
         for heard, voice in voices.items()
@@ -271,69 +283,37 @@ def _comparable(voices: Mapping[Heard, Voice]) -> tuple[dict[Heard, list[float]]
     counted = Counter(models.values())
     commonest = max(counted, key=lambda model: (counted[model], model))
     vectors = {
-        heard: _unit(voices[heard].embedding or [])
-        for heard, model in models.items()
-        if model == commonest
+        heard: _weighed(voices[heard]) for heard, model in models.items() if model == commonest
     }
     return vectors, commonest[1]
 
 
-def _unit(vector: list[float]) -> list[float]:
-    length = math.hypot(*vector)
-    return [value / length for value in vector]
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Labels that are one person."""
-
-    heard: list[Heard]
-    chunks: frozenset[int]
-    vector: list[float]
-    """Sum of the labels' vectors; empty where there is none."""
-    size: int
-    """How many vectors that are."""
-    name: str | None
-    """Which the user gave."""
-
-    def may_be(self, other: _Group) -> bool:
-        one_name = self.name is None or other.name is None
-        return one_name and self.chunks.isdisjoint(other.chunks)
-
-    def united(self, other: _Group) -> _Group:
-        return _Group(
-            heard=self.heard + other.heard,
-            chunks=self.chunks | other.chunks,
-            vector=_sum([self.vector, other.vector]),
-            size=self.size + other.size,
-            name=other.name if self.name is None else self.name,
-        )
-
-
-def _sum(vectors: Iterable[list[float]]) -> list[float]:
-    return list(map(sum, zip(*vectors, strict=True)))
+def _weighed(voice: Voice) -> list[float]:
+    return [value * voice.weight for value in unit(voice.embedding or [])]
 
 
 def _known(
-    heard: Sequence[Heard], vectors: Mapping[Heard, list[float]], names: Sequence[str]
-) -> list[_Group]:
+    heard: Sequence[Heard],
+    vectors: Mapping[Heard, list[float]],
+    names: Sequence[str],
+    weights: Mapping[Heard, int],
+    distinct: frozenset[int],
+) -> list[Group]:
     """Who is one person whatever the voices: by name and by alias."""
     members: dict[str | Heard, list[Heard]] = {}
     for one in heard:
-        members.setdefault(_person(one, names), []).append(one)
-    groups = []
-    for person, own in members.items():
-        known = [vectors[one] for one in own if one in vectors]
-        groups.append(
-            _Group(
-                heard=own,
-                chunks=frozenset(one.chunk for one in own),
-                vector=_sum(known),
-                size=len(known),
-                name=person if isinstance(person, str) else None,
-            )
+        person = _person(one, names) if one.chunk in distinct else one
+        members.setdefault(person, []).append(one)
+    return [
+        Group(
+            heard=[*own],
+            chunks=distinct.intersection(one.chunk for one in own),
+            vector=total([vectors[one] for one in own if one in vectors]),
+            weight=sum(weights[one] for one in own if one in vectors),
+            name=person if isinstance(person, str) else None,
         )
-    return groups
+        for person, own in members.items()
+    ]
 
 
 def _person(heard: Heard, names: Sequence[str]) -> str | Heard:
@@ -344,71 +324,8 @@ def _person(heard: Heard, names: Sequence[str]) -> str | Heard:
     return heard if label is None else Heard(LEADER, label)
 
 
-class _Comparison:
-    """Groups, of which the two most alike become one until none are alike enough.
-
-    How alike two groups are is the average over all pairs of one vector from each: the product of
-    the groups' sums, divided by the number of pairs. Products of groups made one just add up.
-    """
-
-    def __init__(self, groups: Iterable[_Group], threshold: float) -> None:
-        self._groups = dict(enumerate(groups))
-        self._threshold = threshold
-        count = len(self._groups)
-        self._products: list[list[float | None]] = [[None] * count for _ in range(count)]
-        """None where they may not be one person, or were not compared yet."""
-        self._queue: list[tuple[float, int, int, int]] = []
-        """The most alike first: negative similarity, both groups, how many vectors they had."""
-
-    def linked(self) -> list[_Group]:
-        """Of many voices those of neighbouring chunks come first: few are left to compare then."""
-        everyone = list(self._groups)
-        width = _TOGETHER if len(everyone) <= _TOGETHER else _NEIGHBOURS
-        blocks = [self._settled(everyone[at : at + width]) for at in range(0, len(everyone), width)]
-        while len(blocks) > 1:
-            pairs = itertools.zip_longest(blocks[::2], blocks[1::2], fillvalue=())
-            blocks = [self._settled([*block, *next_]) for block, next_ in pairs]
-        return list(self._groups.values())
-
-    def _settled(self, block: Sequence[int]) -> Sequence[int]:
-        """What is left of a block when those alike are one."""
-        self._compare(block)
-        left = set(block)
-        while self._queue:
-            _, one, other, size = heapq.heappop(self._queue)
-            if {one, other} <= left and size == self._size(one, other):
-                left.remove(other)
-                self._unite(one, other, left - {one})
-        return sorted(left)
-
-    def _compare(self, block: Sequence[int]) -> None:
-        for one, other in itertools.combinations(block, 2):
-            known = self._products[one][other] is not None
-            if not known and self._groups[one].may_be(self._groups[other]):
-                product = _dot(self._groups[one].vector, self._groups[other].vector)
-                self._note(one, other, product)
-
-    def _note(self, one: int, other: int, product: float) -> None:
-        self._products[one][other] = self._products[other][one] = product
-        similarity = product / (self._groups[one].size * self._groups[other].size)
-        if similarity >= self._threshold:
-            heapq.heappush(self._queue, (-similarity, one, other, self._size(one, other)))
-
-    def _size(self, one: int, other: int) -> int:
-        """Grows with each group that joins: what was noted before is known by it."""
-        return self._groups[one].size + self._groups[other].size
-
-    def _unite(self, one: int, other: int, thirds: Iterable[int]) -> None:
-        self._groups[one] = self._groups[one].united(self._groups.pop(other))
-        for third in thirds:
-            products = self._products[one][third], self._products[other][third]
-            self._products[one][third] = self._products[third][one] = None
-            if products[0] is not None and products[1] is not None:
-                self._note(one, third, products[0] + products[1])
-
-
-def _in_doubt(group: _Group, groups: Iterable[_Group]) -> bool:
+def _in_doubt(group: Group, groups: Iterable[Group]) -> bool:
     """A letter after the leader that has no vector, where there is anybody it may be."""
-    if group.size or group.name is not None or LEADER in group.chunks:
+    if group.weight or group.name is not None or any(chunk == LEADER for chunk, _ in group.heard):
         return False
     return any(group.may_be(other) for other in groups if other is not group)

@@ -46,6 +46,10 @@ LEAST_SPEECH_MS: Final = 250
 """Shorter stretches outside the texts are no speech; Silero's own."""
 PAUSE_MS: Final = 500
 """Pauses up to this do not divide speech."""
+SHORT_PAUSE_MS: Final = 200
+"""Pauses above this divide speech where who speaks is asked for: the next may be another."""
+LEAST_VOICE_MS: Final = 100
+"""Shorter stretches tell nothing of a voice."""
 PAD_MS: Final = 30
 """The network notices speech a little late; Silero's own."""
 RUN_UP_MS: Final = 10 * FRAME_MS
@@ -125,6 +129,23 @@ def hear(samples: bytes | Prepared, texts: Sequence[Span]) -> Heard:
     )
     speech = joined([*(text.within(whole) for text in spoken), *untold], PAUSE_MS)
     return Heard(speech, silent)
+
+
+def voiced(samples: bytes | Prepared) -> list[Span]:
+    """All stretches of speech in 16 kHz mono 16-bit `samples`, divided at short pauses too.
+
+    In order, none shorter than 0.1 s. The network hears all that the cheap detector lets through,
+    which takes half a minute an hour of speech.
+    """
+    prepared = samples if isinstance(samples, Prepared) else prepare(samples)
+    network = _Network(prepared.levelled)
+    found = (
+        Span(start_ms - PAD_MS, end_ms + PAD_MS).within(span)
+        for span in prepared.maybe
+        for start_ms, end_ms in _stretches(network.probabilities(span, RUN_UP_MS), SHORT_PAUSE_MS)
+        if end_ms - start_ms >= LEAST_VOICE_MS
+    )
+    return joined(found)
 
 
 def _levelled(samples: bytes) -> bytes:
@@ -267,12 +288,14 @@ def _confirmed(network: _Network, span: Span) -> Iterator[Span]:
             yield Span(start_ms - PAD_MS, end_ms + PAD_MS).within(span)
 
 
-def _stretches(probabilities: Iterable[tuple[int, float]]) -> Iterator[Span]:
+def _stretches(
+    probabilities: Iterable[tuple[int, float]], pause_ms: int = PAUSE_MS
+) -> Iterator[Span]:
     """From a frame that is speech to the last that may still be, pauses within included."""
     start_ms: int | None = None
     end_ms = 0
     for at_ms, probability in probabilities:
-        if start_ms is not None and at_ms - end_ms > PAUSE_MS:
+        if start_ms is not None and at_ms - end_ms > pause_ms:
             yield Span(start_ms, end_ms)
             start_ms = None
         if probability >= (SPEECH if start_ms is None else STILL_SPEECH):
