@@ -1,8 +1,8 @@
 # `make help` lists what there is. Everything is installed by make itself, into .venv and .venv-tools.
-.PHONY: help demo test long check lint template build conformance bench deploy pins clean
+.PHONY: help demo test long check lint template build conformance bench image deploy pins clean
 .DEFAULT_GOAL := help
 
-PINS := $(wildcard layers/*/requirements.txt) .ci/constraints.txt
+PINS := $(wildcard layers/*/requirements.txt) functions/transcribe_gpu/requirements.txt .ci/constraints.txt
 CONSTRAINTS := $(PINS:%=--constraint %)
 
 # cfn-lint and sam ask for a region even where nothing is sent anywhere.
@@ -45,16 +45,29 @@ bench: .venv/.test ## what the route, the client and long recordings cost, each 
 	.venv/bin/python -m bench.api
 	.venv/bin/python -m bench.long
 
+# MODEL: a folder of the project with a model in CTranslate2's format, or the name of one on the Hugging Face hub.
+# CUDA=1: for a GPU. IMAGE: the name to give it.
+IMAGE ?= dropscribe-whisper
+CUDA ?= 0
+ENGINE := $(firstword $(foreach engine,docker podman finch,$(if $(shell command -v $(engine)),$(engine))))
+
+image: ## container image for engine whisper: MODEL=folder or hub name, CUDA=1 for a GPU (docs/gpu.md)
+	@test -n "$(MODEL)" || { echo 'make image MODEL=large-v3-turbo CUDA=1, or MODEL=folder with a model in it' >&2; exit 2; }
+	@test -n "$(ENGINE)" || { echo 'no container engine here: install Docker, Podman or Finch' >&2; exit 2; }
+	DOCKER_BUILDKIT=1 $(ENGINE) build --platform linux/amd64 --file functions/transcribe_gpu/Dockerfile --tag "$(IMAGE)" \
+		--build-arg CUDA=$(CUDA) --build-arg MODEL="$(MODEL)" \
+		--build-arg MODEL_SOURCE=$(if $(wildcard $(MODEL)/model.bin),folder,hub) .
+
 deploy: build ## to your AWS account, asking for each parameter
 	.venv-tools/bin/sam deploy --guided --capabilities CAPABILITY_IAM
 
 # What the demo needs; then what the tests and the linters need besides.
 .venv/.ok: pyproject.toml $(PINS)
-	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,speech,cli,server,local]'
+	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,speech,voices,cli,server,local]'
 	touch $@
 
 .venv/.test: .venv/.ok
-	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,speech,cli,server,local,test,check]'
+	.ci/install .venv $(CONSTRAINTS) --editable '.[offline,speech,voices,whisper,cli,server,local,test,check]'
 	touch $@
 
 # sam, the aws command line and Node.js in an environment of their own: they pin other versions of what dropscribe uses.
@@ -78,11 +91,11 @@ deploy: build ## to your AWS account, asking for each parameter
 	done
 	touch $@
 
-# Take the newest versions that pyproject.toml and .ci/tools.in allow; layers/*/requirements.txt stay as they are.
+# Take the newest versions that pyproject.toml and .ci/tools.in allow; those of layers and image stay as they are.
 pins: .venv/.ok ## renew .ci/constraints.txt and .ci/tools.txt
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras pyproject.toml \
-		--no-header --no-annotate $(patsubst %,--constraint %,$(wildcard layers/*/requirements.txt)) \
-		$$(sed -nE 's/^([a-z0-9-]+)==.*/--no-emit-package \1/p' layers/*/requirements.txt) -o .ci/constraints.txt
+		--no-header --no-annotate $(patsubst %,--constraint %,$(filter-out .ci/%,$(PINS))) \
+		$$(sed -nE 's/^([a-z0-9-]+)==.*/--no-emit-package \1/p' $(filter-out .ci/%,$(PINS))) -o .ci/constraints.txt
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 .ci/tools.in \
 		--no-header --no-annotate -o .ci/tools.txt
 

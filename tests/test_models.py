@@ -51,10 +51,45 @@ def refusal(day: date = BEFORE, **options: Any) -> str:
         ({"engine": "offline"}, "pocketsphinx-en-us"),
         ({"formats": ["diarized_json"], "channels": "split"}, "whisper-1"),
         ({"model": "Systran/faster-whisper-small"}, "Systran/faster-whisper-small"),
+        ({"engine": "whisper", "model": "/opt/model"}, "/opt/model"),
+        ({"engine": "whisper", "model": "large-v3-turbo", "task": "translate"}, "large-v3-turbo"),
+        # The name of a hosted model is a folder's or a hub's name here.
+        ({"engine": "whisper", "model": "whisper-1", "keywords": ["Dropscribe"]}, "whisper-1"),
     ],
 )
 def test_auto_picks_by_what_is_asked_for(options: dict[str, Any], model: str) -> None:
     assert chosen(**options) == model
+
+
+@pytest.mark.parametrize(
+    ("options", "model"),
+    [
+        # Who tells speakers apart along with the words does it better.
+        ({"formats": ["diarized_json"]}, "gpt-4o-transcribe-diarize"),
+        ({"formats": ["diarized_json", "verbose_json"]}, "whisper-1"),
+        ({"engine": "offline", "formats": ["diarized_json"]}, "pocketsphinx-en-us"),
+        (
+            {
+                **{"model": "whisper-1", "known_speaker_names": ["Ann"]},
+                "known_speaker_references": ["speakers/ann.wav"],
+            },
+            "whisper-1",
+        ),
+    ],
+)
+def test_our_own_ear_for_voices_helps_where_a_model_has_none(
+    options: dict[str, Any], model: str
+) -> None:
+    asked = JobOptions(**options)
+    found = choose(asked, BEFORE, voices=True)
+    assert found.name == model
+    assert "diarized_json" in formats_for(found, asked, speakers=True)
+
+
+def test_no_ear_for_voices_helps_a_model_without_times() -> None:
+    asked = JobOptions(model="gpt-transcribe", formats=["diarized_json"])
+    with pytest.raises(Rejected, match="gives no times"):
+        formats_for(choose(asked, BEFORE, voices=True), asked, speakers=True)
 
 
 def test_auto_passes_over_models_that_are_shut_down() -> None:
@@ -64,7 +99,7 @@ def test_auto_passes_over_models_that_are_shut_down() -> None:
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ({"engine": "whisper"}, "engine `whisper` is not part of this deployment"),
+        ({"engine": "whisper"}, "engine `whisper` has no model of its own: name one in `model`"),
         ({"engine": "offline", "model": "whisper-1"}, "has no model `whisper-1`. It has: pocket"),
         ({"engine": "offline", "language": "de"}, "knows only `en`, asked for `de`"),
         ({"engine": "offline", "prompt": "x"}, "does not take `prompt`"),

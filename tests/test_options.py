@@ -116,7 +116,7 @@ class TestBadInput:
         assert text.startswith(
             "unknown option `langauge` in the upload's metadata. Did you mean `language`? Allowed: "
         )
-        assert text.endswith("channels, subtitles, labels, tenant")
+        assert text.endswith("max_speakers, subtitles, labels, tenant")
 
     @pytest.mark.parametrize(
         ("values", "start"),
@@ -134,6 +134,9 @@ class TestBadInput:
             ({"labels": {"a": 1}}, "option `labels.a` in f.json: Input should be a valid string"),
             ({"subtitles": {"x": 1}}, "option `subtitles.x` in f.json: Extra inputs are not"),
             ({"language": "en", "languages": ["de"]}, "`language` and `languages` exclude"),
+            ({"min_speakers": 0}, "option `min_speakers` in f.json: Input should be greater than"),
+            ({"max_speakers": 101}, "option `max_speakers` in f.json: Input should be less than"),
+            ({"min_speakers": 3, "max_speakers": 2}, "`min_speakers` (3) is more than `max_spea"),
             ({"known_speaker_names": ["Ann"]}, "`known_speaker_names` and `known_speaker_ref"),
             (
                 {"task": "translate", "formats": ["diarized_json"]},

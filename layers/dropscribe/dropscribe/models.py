@@ -138,7 +138,8 @@ MODELS: Final[tuple[Model, ...]] = (
         response_format="verbose_json",
         parameters=frozenset({"language", "timestamp_granularities"}),
         tolerated=frozenset({"languages", "keywords", "prompt", "temperature", "include"})
-        | {"chunking_strategy"},
+        | {"chunking_strategy"}
+        | _SPEAKERS,
         timed=True,
         detects_language=True,
         # It takes all speech for English, whose English translation is the transcript itself.
@@ -150,6 +151,22 @@ MODELS: Final[tuple[Model, ...]] = (
         usd_per_minute=0.0,
     ),
 )
+LOCAL_WHISPER: Final = Model(
+    name="whisper",
+    engine="whisper",
+    formats=FORMATS,
+    response_format="verbose_json",
+    parameters=frozenset({"language", "prompt", "keywords", "temperature", "chunking_strategy"})
+    | {"timestamp_granularities", "include"},
+    tolerated=frozenset({"languages"}) | _SPEAKERS,
+    timed=True,
+    detects_language=True,
+    translates=True,
+    two_letter_language=True,
+    max_bytes=None,
+    usd_per_minute=0.0,
+)
+"""What every model of engine `whisper` can do: its name is that of a folder, or one on a hub."""
 _BY_NAME: Final = {model.name: model for model in MODELS}
 _API_OPTIONS: Final = tuple(Parameters.model_fields)
 
@@ -159,16 +176,14 @@ def named(name: str) -> Model | None:
     return _BY_NAME.get(name)
 
 
-def choose(options: JobOptions, today: date) -> Model:
-    """The model for a job. Raises `Rejected("unsupported_by_model")` where none can do it."""
-    if options.engine == "whisper":
-        raise _unsupported(
-            "engine `whisper` is not part of this deployment: use `openai` (any OpenAI-compatible "
-            "Whisper server works through the ApiBaseUrl parameter) or `offline`"
-        )
-    model = _automatic(options, today) if options.model == "auto" else _named(options)
+def choose(options: JobOptions, today: date, *, voices: bool = False) -> Model:
+    """The model for a job. Raises `Rejected("unsupported_by_model")` where none can do it.
+
+    `voices`: whether we can tell speakers apart by ourselves.
+    """
+    model = _automatic(options, today, voices) if options.model == "auto" else _named(options)
     for name in _API_OPTIONS:
-        if getattr(options, name) is not None and not takes(model, name):
+        if getattr(options, name) is not None and not _heeded(model, name, voices):
             raise _unsupported(f"model `{model.name}` does not take `{name}`: leave it out")
     if model.language and options.language and options.language.lower() != model.language:
         raise _unsupported(
@@ -184,10 +199,16 @@ def takes(model: Model, option: str) -> bool:
     return option in model.parameters or (option == "language" and "languages" in model.parameters)
 
 
+def _heeded(model: Model, option: str, voices: bool) -> bool:
+    """Whether an option has an effect, be it through the model or through us."""
+    return takes(model, option) or (voices and model.timed and option in _SPEAKERS)
+
+
 def formats_for(model: Model, options: JobOptions, *, speakers: bool) -> list[Format]:
     """The formats that a job will write: those asked for, or all that it can honestly give.
 
-    `speakers`: whether they are known without the model, from separate channels.
+    `speakers`: whether they are known without the model, from separate channels or by our own
+    means.
     """
     reasons = {name: _lacking(name, model, options, speakers) for name in FORMATS}
     if options.formats is None:
@@ -223,14 +244,16 @@ def shutdown_warning(model: Model, today: date) -> str | None:
     return f"model {model.name} is shut down by its provider on {model.shutdown.isoformat()}"
 
 
-def price(name: str) -> float | None:
+def price(engine: str, name: str) -> float | None:
     """US dollars a minute of audio; None where it is not known to us."""
-    model = _BY_NAME.get(name)
+    model = LOCAL_WHISPER if engine == "whisper" else _BY_NAME.get(name)
     return model.usd_per_minute if model else None
 
 
 def _named(options: JobOptions) -> Model:
     model = _BY_NAME.get(options.model)
+    if options.engine == "whisper":
+        return replace(LOCAL_WHISPER, name=options.model)
     if model is None and options.engine == "openai":
         return _compatible(options.model)
     if model is None or model.engine != options.engine:
@@ -247,30 +270,36 @@ def _compatible(name: str) -> Model:
     return replace(whisper, name=name, max_bytes=None, usd_per_minute=None, shutdown=None)
 
 
-def _automatic(options: JobOptions, today: date) -> Model:
-    """The first model that is alive and gives what is asked for."""
+def _automatic(options: JobOptions, today: date, voices: bool) -> Model:
+    """The first model that is alive and gives what is asked for, best if all by itself."""
+    if options.engine == "whisper":
+        raise _unsupported(
+            "engine `whisper` has no model of its own: name one in `model`, a folder or a name on "
+            "the Hugging Face hub (docs/gpu.md)"
+        )
     alive = [
         model
         for model in MODELS
         if model.engine == options.engine and (model.shutdown is None or today < model.shutdown)
     ]
-    for model in alive:
-        if not _refusals(model, options):
-            return model
+    for ours in (False, True) if voices else (False,):
+        for model in alive:
+            if not _refusals(model, options, ours):
+                return model
     if not alive:
         raise _unsupported(f"engine `{options.engine}` has no model left")
-    detail = "; ".join(f"{model.name}: {_refusals(model, options)[0]}" for model in alive)
+    detail = "; ".join(f"{model.name}: {_refusals(model, options, voices)[0]}" for model in alive)
     raise _unsupported(f"no model does all that is asked for ({detail})")
 
 
-def _refusals(model: Model, options: JobOptions) -> list[str]:
+def _refusals(model: Model, options: JobOptions, voices: bool) -> list[str]:
     """Why a model can't do what is asked, empty where it can."""
-    split = options.channels == "split"
-    lacking = [_lacking(name, model, options, split) for name in options.formats or []]
+    speakers = voices or options.channels == "split"
+    lacking = [_lacking(name, model, options, speakers) for name in options.formats or []]
     refused = [
         f"does not take `{name}`"
         for name in _API_OPTIONS
-        if getattr(options, name) is not None and not takes(model, name)
+        if getattr(options, name) is not None and not _heeded(model, name, voices)
     ]
     if options.task == "translate" and not model.translates:
         refused.append("does not translate")

@@ -73,6 +73,10 @@ class JobOptions(Parameters):
     """None: all that the job can honestly give."""
     channels: Literal["mix", "split"] = "mix"
     """`split`: one speaker a channel, for stereo calls."""
+    min_speakers: Annotated[int, Field(ge=1, le=100)] | None = None
+    """At least so many speak; None: not known."""
+    max_speakers: Annotated[int, Field(ge=1, le=100)] | None = None
+    """At most so many speak; None: not known."""
     subtitles: SubtitleOptions = SubtitleOptions()
     labels: Annotated[dict[Label, Label], Field(max_length=50)] = Field(default={})
     """Handed through to the notification, whose size is limited."""
@@ -86,6 +90,11 @@ class JobOptions(Parameters):
             raise ValueError(
                 f"the known speaker name {letters[0]!r} is what unknown voices are called: "
                 "give another name"
+            )
+        if self.min_speakers and self.max_speakers and self.min_speakers > self.max_speakers:
+            raise ValueError(
+                f"`min_speakers` ({self.min_speakers}) is more than `max_speakers` "
+                f"({self.max_speakers}): give the smaller number as the minimum"
             )
         if self.task == "translate" and self.formats and "diarized_json" in self.formats:
             raise ValueError(

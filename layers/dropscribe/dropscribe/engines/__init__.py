@@ -1,6 +1,7 @@
 """Recognizers: an audio file and a request in, the API's own object out.
 
 openai    POST /audio/transcriptions of any OpenAI-compatible server
+whisper   faster-whisper, in this process, on a GPU or without one
 offline   PocketSphinx, in this process: for trying out
 """
 
@@ -56,7 +57,8 @@ class Engine(Protocol):
 def request_for(options: JobOptions, model: Model) -> Request:
     """What one chunk of a job asks of its engine."""
     kind = TranslationRequest if options.task == "translate" else TranscriptionRequest
-    given = options.model_dump(include=set(kind.model_fields), exclude_none=True)
+    ours = set() if model.speakers else {"known_speaker_names", "known_speaker_references"}
+    given = options.model_dump(include=set(kind.model_fields) - ours, exclude_none=True)
     given |= {"model": model.name, "response_format": model.response_format}
     if kind is TranslationRequest:
         return TranslationRequest.model_validate(given)
