@@ -18,7 +18,8 @@ from dropscribe.api import (
 )
 from dropscribe.engines import Recognized
 from dropscribe.models import Model, named
-from dropscribe.server.answers import Heard, answer, done, latest
+from dropscribe.server.answers import Heard, answer, done, latest, turn_events
+from dropscribe.transcript import Segment
 from tests.api_server import RECORDED
 
 Asked = dict[str, Any]
@@ -69,10 +70,11 @@ def heard(
     parts: list[tuple[int, Recognized]] = HELLO,
     kind: type[Request] = TranscriptionRequest,
     audio_ms: int = 2601,
+    spoken: str | None = "en",
     **asked: Any,
 ) -> Heard:
     request = kind.model_validate({"model": name, **asked})
-    return Heard(request, model(name), "en", audio_ms, list(parts))
+    return Heard(request, model(name), audio_ms, spoken, list(parts))
 
 
 def answered(given: Heard) -> dict[str, Any]:
@@ -203,6 +205,38 @@ class TestContent:
             *(("seg_0", "A", " yes"), ("seg_1", "B", " no"), ("seg_2", "A", " well"))
         ]
         assert found["text"] == "yes no well"
+
+    @pytest.mark.parametrize("words", [("yes", "no"), ("你好", "再见")])
+    def test_speakers_told_by_voice_have_texts_that_begin_as_the_engines_do(
+        self, words: tuple[str, str]
+    ) -> None:
+        space = "" if words[0] == "你好" else " "
+        asked: Asked = {"response_format": "diarized_json"}
+        given = heard("gpt-4o-transcribe-diarize", [(0, part(0.5, *words))], **asked)
+        if not space:
+            segment = given.parts[0][1].segment.model_copy(update={"text": "".join(words)})
+            given.parts[0] = (0, given.parts[0][1].model_copy(update={"segment": segment}))
+        given.said = [
+            Segment(text=words[0], start_ms=500, end_ms=1000, speaker="Ann"),
+            Segment(text=words[1], start_ms=1000, end_ms=1500, speaker="A"),
+        ]
+        found = answered(given)
+        assert [(turn["speaker"], turn["text"]) for turn in found["segments"]] == [
+            ("Ann", f"{space}{words[0]}"),
+            ("A", f"{space}{words[1]}"),
+        ]
+        assert "".join(turn["text"] for turn in found["segments"]).strip() == found["text"]
+        assert [json.loads(wire(event)) for event in turn_events(given)] == found["segments"]
+
+    @pytest.mark.parametrize(
+        ("language", "asked", "named"),
+        [("de", None, "german"), (None, "de", "german"), (None, None, ""), ("xx", None, "xx")],
+    )
+    def test_the_language_is_what_was_heard_else_what_was_asked_for(
+        self, language: str | None, asked: str | None, named: str
+    ) -> None:
+        given = heard(parts=[], spoken=language, **{**WORDS, "language": asked})
+        assert answered(given)["language"] == named
 
     def test_segments_of_a_stream_are_those_of_the_whole(self) -> None:
         asked: Asked = {"response_format": "diarized_json"}

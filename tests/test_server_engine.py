@@ -3,111 +3,39 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import os
 import re
 import signal
 import socket
 import subprocess
-import sys
-import time
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
-from tests.conftest import DATA, ROOT
+from tests.conftest import DATA
+from tests.serving import (
+    DIARIZE,
+    KEY,
+    PATIENCE_S,
+    Server,
+    events,
+    refused,
+    served,
+    silence,
+    until,
+    wav,
+)
 
-KEY = "sk-local-0123456789abcdef"
-PATIENCE_S = 60
-COMMAND = [sys.executable, "-c", "from dropscribe.cli import main; main()", "serve"]
 SPEECH = DATA / "austen-0880.wav"
 Form = dict[str, Any]
-DIARIZE: Form = {"model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json"}
-
-
-def environment(**more: str) -> dict[str, str]:
-    variables = {name: text for name, text in os.environ.items() if name != "DROPSCRIBE_API_KEYS"}
-    return {**variables, "PYTHONPATH": str(ROOT / "layers" / "dropscribe"), **more}
-
-
-class Server:
-    """One server with one worker, which has a folder of its own for everything temporary."""
-
-    def __init__(self, folder: Path, *arguments: str, **more: str) -> None:
-        self.temporary = folder / "tmp"
-        self.temporary.mkdir()
-        self.log = folder / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*COMMAND, "--port", "0", "--concurrency", "1", *arguments],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=environment(TMPDIR=str(self.temporary), **more),
-            )
-        assert self.process.stdout
-        self.base_url = self.process.stdout.readline().strip()
-        self.http = httpx.Client(
-            base_url=self.base_url,
-            headers={"authorization": f"Bearer {KEY}"},
-            timeout=PATIENCE_S,
-        )
-
-    def post(
-        self,
-        audio: Path | bytes,
-        path: str = "transcriptions",
-        name: str | None = None,
-        **form: Any,
-    ) -> httpx.Response:
-        content = audio if isinstance(audio, bytes) else audio.read_bytes()
-        named = name or (audio.name if isinstance(audio, Path) else "a.wav")
-        data = {"model": "whisper-1", **form}
-        return self.http.post(f"/audio/{path}", data=data, files={"file": (named, content)})
-
-    @contextmanager
-    def listening(self, content: bytes) -> Iterator[Iterator[str]]:
-        """The lines of a stream of events, as they come."""
-        data, files = {"model": "gpt-transcribe", "stream": "true"}, {"file": ("a.wav", content)}
-        with self.http.stream("POST", "/audio/transcriptions", data=data, files=files) as response:
-            yield (line for line in response.iter_lines() if line)
-
-    def running(self) -> int:
-        """Requests at work."""
-        address = self.base_url.removesuffix("/v1") + "/health"
-        return int(self.http.get(address).json()["running"])
-
-    def workers(self) -> set[int]:
-        """Processes that were started by the server and live."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return {int(pid) for pid in children.split() if "server.worker" in _command_of(int(pid))}
-
-    def close(self) -> None:
-        self.http.close()
-        self.process.terminate()
-        self.process.wait(PATIENCE_S)
-        assert self.process.stdout
-        self.process.stdout.close()
-
-
-def _command_of(pid: int) -> str:
-    """Empty for one that has ended."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    return ""
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +45,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, ffmpeg_on_path: None) -> It
         yield running
 
 
-def wav(frames: bytes, channels: int = 1) -> bytes:
-    """A recording of 16 kHz."""
-    with io.BytesIO() as target, wave.open(target, "wb") as recording:
-        recording.setparams((channels, 2, 16_000, 0, "NONE", ""))
-        recording.writeframes(frames)
-        return target.getvalue()
+@pytest.fixture(scope="module")
+def deaf(tmp_path_factory: pytest.TempPathFactory, ffmpeg_on_path: None) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("deaf")
+    with closing(Server(folder, lacking="onnxruntime")) as running:
+        yield running
 
 
 def speech(seconds: float | None = None) -> bytes:
@@ -131,25 +58,25 @@ def speech(seconds: float | None = None) -> bytes:
         return recording.readframes(frames)
 
 
-def silence(seconds: float) -> bytes:
-    return bytes(2 * int(16_000 * seconds))
+def mono(path: Path) -> bytes:
+    """Samples of any recording at 16 kHz."""
+    command = ["ffmpeg", "-v", "error", "-i", str(path), "-ac", "1", "-ar", "16000", "-f", "s16le"]
+    return subprocess.run([*command, "-"], check=True, capture_output=True).stdout
+
+
+def data_url(recording: bytes) -> str:
+    return f"data:audio/wav;base64,{base64.b64encode(recording).decode()}"
+
+
+def known(**urls: str) -> Form:
+    return {
+        "known_speaker_names[]": list(urls),
+        "known_speaker_references[]": list(urls.values()),
+    }
 
 
 LONG = wav((speech() + silence(1)) * 10)
 """40 s, of which each sentence takes the recognizer a while."""
-
-
-def refused(response: httpx.Response, status: int = 400) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    error: dict[str, Any] = response.json()["error"]
-    assert list(error) == ["message", "type", "param", "code"]
-    return error
-
-
-def events(response: httpx.Response) -> list[dict[str, Any]]:
-    *told, last = [line[6:] for line in response.iter_lines() if line]
-    assert last == "[DONE]"
-    return [json.loads(event) for event in told]
 
 
 class TestRecognition:
@@ -258,10 +185,6 @@ class TestRefused:
             '"type":"invalid_request_error","param":"chunking_strategy","code":"invalid_value"}}'
         )
 
-    def test_speakers_on_one_track_are_not_told_apart(self, server: Server) -> None:
-        error = refused(server.post(SPEECH, **DIARIZE))
-        assert (error["param"], error["code"]) == ("response_format", "unsupported_value")
-
     @pytest.mark.parametrize(
         ("form", "param"),
         [
@@ -275,26 +198,71 @@ class TestRefused:
 
     @pytest.mark.case("S60")
     @pytest.mark.parametrize(
-        ("reference", "param", "said"),
+        ("reference", "said"),
         [
-            (wav(speech(1)), "known_speaker_references", "is 1.0 seconds long, not 2 to 10"),
-            (wav(speech(2.75) * 4), "known_speaker_references", "is 11.0 seconds long"),
-            (wav(speech(2.75)), "known_speaker_names", "does not compare voices"),
-            (b"Dear Sir", "known_speaker_references", "is no audio"),
-            (None, "known_speaker_references", "is no data URL"),
+            (wav(speech(1)), "is 1.0 seconds long, not 2 to 10"),
+            (wav(speech(2.75) * 4), "is 11.0 seconds long"),
+            (b"Dear Sir", "is no audio"),
+            (None, "is no data URL"),
         ],
     )
-    def test_known_speakers_are_judged_before_they_are_refused(
-        self, server: Server, reference: bytes | None, param: str, said: str
+    def test_a_reference_that_tells_no_voice_is_refused(
+        self, server: Server, reference: bytes | None, said: str
     ) -> None:
-        content = base64.b64encode(reference or b"").decode()
-        url = (
-            "https://example.com/a.wav" if reference is None else f"data:audio/wav;base64,{content}"
-        )
-        speakers = {"known_speaker_names[]": "Ann", "known_speaker_references[]": url}
-        error = refused(server.post(DATA / "two-lines.flac", **DIARIZE, **speakers))
-        assert error["param"] == param
+        url = "https://example.com/a.wav" if reference is None else data_url(reference)
+        error = refused(server.post(DATA / "two-lines.flac", **DIARIZE, **known(Ann=url)))
+        assert error["param"] == "known_speaker_references"
         assert said in error["message"]
+
+
+class TestVoices:
+    """On one track."""
+
+    def test_who_talks_alone_is_one_speaker(self, server: Server) -> None:
+        answer = server.post(SPEECH, **DIARIZE).json()
+        assert [turn["speaker"] for turn in answer["segments"]] == ["A"]
+        assert answer["segments"][0]["text"] == f" {answer['text']}"
+        assert answer["usage"]["output_tokens"] == len(answer["text"].split())
+
+    @pytest.mark.case("S60")
+    def test_who_is_known_has_the_name_and_others_have_letters(self, server: Server) -> None:
+        """Told as events when all has been heard; channels are mixed, as names are of voices."""
+        kennedy = mono(DATA / "jfk.flac")[: 2 * 16_000 * 4]
+        one = mono(DATA / "librispeech-1688-142285-0002.flac") + silence(1)
+        two = kennedy + silence(1)
+        left, right = one + bytes(len(two)), bytes(len(one)) + two
+        stereo = np.stack([np.frombuffer(side, np.int16) for side in (left, right)], axis=1)
+        named = known(Kennedy=data_url(wav(kennedy)))
+        form = {**DIARIZE, **named, "stream": "true"}
+        *turns, done = events(server.post(wav(stereo.tobytes(), 2), **form))
+        assert list(dict.fromkeys(turn["speaker"] for turn in turns)) == ["A", "Kennedy"]
+        assert {turn["type"] for turn in turns} == {"transcript.text.segment"}
+        assert "".join(turn["text"] for turn in turns) == f" {done['text']}"
+
+    def test_silence_is_nobody(self, server: Server) -> None:
+        answer = server.post(wav(silence(2)), **DIARIZE).json()
+        assert (answer["text"], answer["segments"]) == ("", [])
+        (done,) = events(server.post(wav(silence(2)), **DIARIZE, stream="true"))
+        assert done["text"] == ""
+
+
+class TestWithoutVoices:
+    """Where the packages that tell voices apart are missing."""
+
+    def test_speakers_on_one_track_are_not_told_apart(self, deaf: Server) -> None:
+        error = refused(deaf.post(SPEECH, **DIARIZE))
+        assert (error["param"], error["code"]) == ("response_format", "unsupported_value")
+        turns = deaf.post(DATA / "two-lines.flac", **DIARIZE).json()["segments"]
+        assert [turn["speaker"] for turn in turns] == ["A", "B"]
+
+    def test_known_speakers_are_judged_before_they_are_refused(self, deaf: Server) -> None:
+        good, bad = data_url(wav(speech(2.75))), data_url(b"Dear Sir")
+        both = {**DIARIZE, **known(Ann=good, Bob=bad)}
+        error = refused(deaf.post(DATA / "two-lines.flac", **both))
+        assert error["param"] == "known_speaker_references"
+        error = refused(deaf.post(DATA / "two-lines.flac", **DIARIZE, **known(Ann=good)))
+        assert error["param"] == "known_speaker_names"
+        assert "does not compare voices" in error["message"]
 
 
 class TestWorkers:
@@ -325,14 +293,6 @@ class TestWorkers:
             next(lines)
             assert server.post(SPEECH).status_code == 429
         until(lambda: not server.running())
-
-
-def served(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The whole run of a server that does not start."""
-    command = [*COMMAND, *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment(), check=False, timeout=PATIENCE_S
-    )
 
 
 class TestProcess:

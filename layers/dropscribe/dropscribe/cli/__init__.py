@@ -131,10 +131,15 @@ def up(port: int, parameters: tuple[str, ...], engine: str | None, api: str | No
 @main.command()
 @click.option(
     "--engine",
-    type=click.Choice(["offline"]),
+    type=click.Choice(["offline", "whisper"]),
     default="offline",
     show_default=True,
     help="Who recognizes speech.",
+)
+@click.option(
+    "--model",
+    metavar="FOLDER|NAME",
+    help="Of engine whisper: a folder in CTranslate2's format, or a name on the Hugging Face hub.",
 )
 @click.option(
     "--host",
@@ -152,7 +157,8 @@ def up(port: int, parameters: tuple[str, ...], engine: str | None, api: str | No
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 256),
-    help="Requests at work at once, each with an engine of its own.  [default: processors]",
+    help="Requests at work at once, each with an engine of its own.  "
+    "[default: processors; 1 with engine whisper, which uses all of them]",
 )
 @click.option(
     "--timeout-s",
@@ -168,12 +174,21 @@ def up(port: int, parameters: tuple[str, ...], engine: str | None, api: str | No
     show_default=True,
     help="Of one request; the default is OpenAI's.",
 )
-def serve(engine: str, host: str, port: int, concurrency: int | None, **limits: Any) -> None:
+def serve(
+    engine: str, model: str | None, host: str, port: int, concurrency: int | None, **limits: Any
+) -> None:
     """Serve the transcription API, compatible with OpenAI's, from this machine.
 
     Bearer keys are read from DROPSCRIBE_API_KEYS, separated by commas. The first line printed is
     the base URL.
     """
+    if engine == "whisper" and not model:
+        raise click.UsageError(
+            "--engine whisper needs --model: a folder with a Whisper model in CTranslate2's "
+            "format, or the name of one on the Hugging Face hub, such as small"
+        )
+    if engine != "whisper" and model:
+        raise click.UsageError("--model is for engine whisper")
     try:
         from dropscribe.server.serve import KEYS_VARIABLE, NotServed, keys_from
         from dropscribe.server.serve import serve as run
@@ -181,12 +196,13 @@ def serve(engine: str, host: str, port: int, concurrency: int | None, **limits: 
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"The server lacks the package {error.name!r}: install dropscribe with its extras, "
-            "`pip install 'dropscribe[server,offline]'`."
+            f"`pip install 'dropscribe[server,speech,{engine}]'`."
         ) from error
     keys = keys_from(os.environ.get(KEYS_VARIABLE, ""))
-    service = Service(concurrency or os.cpu_count() or 1, keys, **limits)
+    at_once = 1 if engine == "whisper" else os.cpu_count() or 1
+    service = Service(concurrency or at_once, keys, **limits)
     try:
-        run(engine, host, port, service)
+        run(engine, model, host, port, service)
     except NotServed as error:
         raise click.ClickException(str(error)) from error
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     Beside = Callable[[Cloud], AbstractContextManager[None]]
 
 _SECRET: Final = "openai-api-key"  # noqa: S105 - its name
+_WHISPER_IMAGE: Final = (
+    "123456789012.dkr.ecr.us-east-1.amazonaws.com/functions/transcribe_gpu:local"
+)
+"""In the registry of the embedded cloud, where a repository is the folder of a Dockerfile."""
 
 
 @contextmanager
@@ -126,11 +130,16 @@ def _parameters(
 
     An `api` on this machine goes before them. The key goes where it is in AWS: into a secret, of
     which the functions know the ARN. With nothing to go by, the engine is the one without a key.
+    Engine `whisper` is always there: it needs a model only when a job asks for it.
     """
     key, base_url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL")
     if api:
         key, base_url = api.key, api.base_url
-    defaults = {"Engine": engine or ("openai" if key or base_url else "offline")}
+    defaults = {
+        "Engine": engine or ("openai" if key or base_url else "offline"),
+        "WhisperImageUri": _WHISPER_IMAGE,
+        "WhisperProcessor": "cpu",
+    }
     if base_url:
         defaults["ApiBaseUrl"] = base_url.rstrip("/")
     if key and "ApiKeySecretArn" not in given:

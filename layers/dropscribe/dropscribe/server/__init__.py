@@ -1,6 +1,6 @@
 """`dropscribe serve`: the transcription API, answered by an engine on this machine.
 
-app, job ──▶ backend ──▶ N workers
-HTTP         decoding,   one process each, with the engine loaded: what takes too long, or
-contract     answers     whose caller has gone, is killed
+app, job ──▶ backend ── protocol ──▶ N workers
+HTTP         decoding,               one process each, with the engine loaded: what takes too long,
+contract     answers                 or whose caller has gone, is killed; speaking tells voices
 """

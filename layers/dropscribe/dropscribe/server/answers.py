@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dropscribe.api import (
     ApiObject,
@@ -47,11 +47,13 @@ class Heard:
     request: Request
     model: Model
     """The one that was asked for."""
-    language: str
-    """Code of the language that the engine recognizes."""
     audio_ms: int
+    language: str | None = None
+    """Code of the text's; None where nobody speaks, and before the engine has begun."""
     parts: list[tuple[int, Recognized]] = field(default_factory=list)
     """Track and what is said on it, in the order of speech."""
+    said: list[Segment] | None = None
+    """By speakers that were told apart by their voices; None: each track is one speaker."""
 
     @property
     def text(self) -> str:
@@ -68,7 +70,7 @@ class Heard:
     def languages(self) -> list[DetectedLanguage] | None:
         if not self.model.lists_languages:
             return None
-        return [DetectedLanguage(code=self.language)] if self.parts else []
+        return [DetectedLanguage(code=self.language)] if self.parts and self.language else []
 
     @property
     def usage(self) -> Usage:
@@ -76,7 +78,7 @@ class Heard:
         if self.model.billed == "duration":
             return DurationUsage(seconds=math.ceil(self.audio_ms / 1000))
         heard = math.ceil(self.audio_ms * AUDIO_TOKENS_A_SECOND / 1000)
-        written = sum(len(part.logprobs) for _, part in self.parts)
+        written = sum(len(part.segment.tokens or []) for _, part in self.parts)
         details = InputTokenDetails(text_tokens=0, audio_tokens=heard)
         return TokenUsage(
             total_tokens=heard + written,
@@ -87,17 +89,36 @@ class Heard:
 
     @property
     def turns(self) -> list[TranscriptionDiarizedSegment]:
-        """Each track being one speaker, who is named by the order of first speech."""
-        tracks = list(dict.fromkeys(track for track, _ in self.parts))
+        """Who says what, speakers being named by the order of first speech."""
+        said = self._by_track() if self.said is None else self._by_voice(self.said)
         return [
             TranscriptionDiarizedSegment(
-                text=part.segment.text,
-                speaker=str(channel_speaker(tracks.index(track))),
-                start=part.segment.start,
-                end=part.segment.end,
+                text=segment.text,
+                speaker=str(segment.speaker),
+                start=to_seconds(segment.start_ms),
+                end=to_seconds(segment.end_ms),
                 id=f"seg_{index}",
             )
-            for index, (track, part) in enumerate(self.parts)
+            for index, segment in enumerate(said)
+        ]
+
+    def _by_track(self) -> list[Segment]:
+        tracks = list(dict.fromkeys(track for track, _ in self.parts))
+        return [
+            Segment(
+                text=part.segment.text,
+                start_ms=to_ms(part.segment.start),
+                end_ms=to_ms(part.segment.end),
+                speaker=channel_speaker(tracks.index(track)),
+            )
+            for track, part in self.parts
+        ]
+
+    def _by_voice(self, said: Sequence[Segment]) -> list[Segment]:
+        """Each text begins as the engine's do: with a space, but in scripts that have none."""
+        spaced = any(part.segment.text.startswith(" ") for _, part in self.parts)
+        return [
+            replace(segment, text=f" {segment.text}") if spaced else segment for segment in said
         ]
 
 
@@ -129,7 +150,7 @@ def answer(heard: Heard) -> ApiObject | str:
 def latest(heard: Heard) -> TranscriptionTextDeltaEvent | TranscriptionTextSegmentEvent:
     """The event that tells of the part that came last."""
     if heard.request.response_format == "diarized_json":
-        return TranscriptionTextSegmentEvent.model_validate(heard.turns[-1].model_dump())
+        return _turn_event(heard.turns[-1])
     part = heard.parts[-1][1]
     logprobs = part.logprobs if heard.logprobs else None
     if len(heard.parts) > 1:
@@ -137,6 +158,15 @@ def latest(heard: Heard) -> TranscriptionTextDeltaEvent | TranscriptionTextSegme
     return TranscriptionTextDeltaEvent(
         delta=part.segment.text.lstrip(), logprobs=_begun(logprobs) if logprobs else None
     )
+
+
+def turn_events(heard: Heard) -> list[TranscriptionTextSegmentEvent]:
+    """Those of speakers that are known only at the end."""
+    return [_turn_event(turn) for turn in heard.turns]
+
+
+def _turn_event(turn: TranscriptionDiarizedSegment) -> TranscriptionTextSegmentEvent:
+    return TranscriptionTextSegmentEvent.model_validate(turn.model_dump())
 
 
 def done(heard: Heard) -> TranscriptionTextDoneEvent:
@@ -172,13 +202,18 @@ def _verbose(heard: Heard) -> TranscriptionVerbose | TranslationVerbose:
     words = [word for _, part in heard.parts for word in part.words]
     return TranscriptionVerbose(
         task="transcribe",
-        language=name_of(heard.language),
+        language=_language(heard.language or heard.request.language),
         duration=seconds,
         text=heard.text,
         segments=segments if "segment" in wanted else None,
         words=words if "word" in wanted else None,
         usage=heard.usage,
     )
+
+
+def _language(code: str | None) -> str:
+    """Empty where nobody speaks: SDKs in typed languages fail on an answer without the key."""
+    return name_of(code) if code else ""
 
 
 def _transcript(heard: Heard) -> Transcript:

@@ -23,7 +23,8 @@ from dropscribe.api import (
 )
 from dropscribe.errors import Rejected
 from dropscribe.models import Model
-from dropscribe.server.answers import Heard, answer, done, latest
+from dropscribe.server.answers import Heard, answer, done, latest, turn_events
+from dropscribe.server.protocol import Begun, Part, Question, Said
 from dropscribe.server.refused import Refused
 from dropscribe.server.threads import in_thread
 from dropscribe.server.workers import Workers
@@ -51,27 +52,24 @@ class Backend:
     engine: Model
     """The engine's own row of the model table."""
     workers: Workers
+    tells_voices: bool = False
+    """Who speaks on one track can be told by voice."""
     decode_timeout_s: float = 120.0
     """Ten times what the longest recording takes; who hangs up is waited for so long at most."""
 
     def ignored(self, request: Request, model: Model) -> list[str]:
         """Parameters that were given and have no effect, be it on this engine or on that model."""
         given = request.model_dump(exclude_defaults=True, exclude={"model", "response_format"})
-        used = self.engine.parameters | {"include", "stream", "languages"}
-        passed = {name for name in ("language", "languages") if not self._heeds(name, model)}
-        return [name for name in given if name not in used - passed]
+        used = (self.engine.parameters - {"language"}) | {"include", "stream"}
+        if request.response_format == "diarized_json":
+            used |= {"known_speaker_names", "known_speaker_references"}
+        return [name for name in given if name not in used | set(self._hints(request, model))]
 
     def refusal(self, request: Request, model: Model) -> ErrorObject | None:
         """What is asked for that this engine cannot do."""
-        if not isinstance(request, TranscriptionRequest):
+        if not self.engine.language:
             return None
-        hints = {
-            "languages": request.languages,
-            "language": [request.language] if request.language else None,
-        }
-        for param, wanted in hints.items():
-            if not wanted or not self.engine.language or not self._heeds(param, model):
-                continue
+        for param, wanted in self._hints(request, model).items():
             if self.engine.language not in [language.lower() for language in wanted]:
                 return invalid_request(
                     f"The engine `{self.engine.engine}` of this server knows only the language "
@@ -81,64 +79,119 @@ class Backend:
                 )
         return None
 
-    def _heeds(self, language_parameter: str, model: Model) -> bool:
-        """A hosted model passes over the one that it does not know; so does its alias."""
-        return model == self.engine or language_parameter in model.parameters
+    def _hints(self, request: Request, model: Model) -> dict[str, list[str]]:
+        """The languages that are asked for, under the parameter that says so.
+
+        A hosted model passes over the parameter that it does not know; so does its alias. An engine
+        of many languages is told one at most.
+        """
+        if not isinstance(request, TranscriptionRequest):
+            return {}
+        given = {
+            "language": [request.language] if request.language else [],
+            "languages": request.languages or [],
+        }
+        heeded = {
+            name: wanted
+            for name, wanted in given.items()
+            if wanted and (model == self.engine or name in model.parameters)
+        }
+        if self.engine.language:
+            return heeded
+        return dict([item for item in heeded.items() if len(item[1]) == 1][:1])
 
     async def answer(self, upload: Path, request: Request, model: Model) -> ApiObject | str:
         """Raises `Refused`."""
         async with (
-            self._opened(upload, request, model) as (recording, heard),
-            aclosing(self.workers.recognize(recording.tracks)) as parts,
+            self._opened(upload, request, model) as (question, heard),
+            aclosing(self._hear(question, heard)) as news,
         ):
-            async for part in parts:
-                heard.parts.append(part)
+            async for _ in news:
+                pass
         return answer(heard)
 
     async def events(
         self, upload: Path, request: Request, model: Model
     ) -> AsyncGenerator[TranscriptionStreamEvent | None]:
         """The events of a stream, after one None: what is refused is refused before that."""
-        async with self._opened(upload, request, model) as (recording, heard):
+        async with (
+            self._opened(upload, request, model) as (question, heard),
+            aclosing(self._hear(question, heard)) as news,
+        ):
+            await anext(news)
             yield None
-            async with aclosing(self.workers.recognize(recording.tracks)) as parts:
-                async for part in parts:
-                    heard.parts.append(part)
+            async for found in news:
+                if isinstance(found, Said):
+                    for event in turn_events(heard):
+                        yield event
+                elif question.known is None:
                     yield latest(heard)
         yield done(heard)
+
+    async def _hear(self, question: Question, heard: Heard) -> AsyncGenerator[Begun | Part | Said]:
+        """Ask the engine, and note what it finds."""
+        try:
+            async with aclosing(self.workers.recognize(question)) as news:
+                async for found in news:
+                    match found:
+                        case Begun():
+                            heard.language = found.language
+                        case Part():
+                            heard.parts.append((found.track, found.recognized))
+                        case Said():
+                            heard.said = found.segments
+                    yield found
+        except Rejected as error:
+            hints = self._hints(heard.request, heard.model)
+            raise Refused(
+                400, invalid_request(error.message, next(iter(hints), "model"), UNSUPPORTED)
+            ) from error
 
     @asynccontextmanager
     async def _opened(
         self, upload: Path, request: Request, model: Model
-    ) -> AsyncIterator[tuple[Recording, Heard]]:
+    ) -> AsyncIterator[tuple[Question, Heard]]:
         with tempfile.TemporaryDirectory(prefix="recording-") as name:
             folder = Path(name)
-            by_speaker = request.response_format == "diarized_json"
-            if by_speaker and isinstance(request, TranscriptionRequest):
-                await in_thread(self._check_known_speakers, request, folder)
-            recording = await in_thread(self._decode, upload, folder, by_speaker)
-            chunked = isinstance(request, TranscriptionRequest) and bool(request.chunking_strategy)
-            for judge in (model, self.engine):
-                if error := audio_refusal(recording.audio_ms, chunked=chunked, model=judge):
-                    raise Refused(400, error)
-            if by_speaker and len(recording.tracks) < 2:
+            known = None
+            if isinstance(request, TranscriptionRequest) and _by_speaker(request):
+                known = await in_thread(self._known_speakers, request, folder)
+            # Channels have no names: who is known is told by voice, on one track.
+            recording = await in_thread(self._decode, upload, folder, split=known == {})
+            self._check_length(recording.audio_ms, request, model)
+            if len(recording.tracks) > 1:
+                known = None
+            elif known is not None and not self.tells_voices:
                 raise self._cannot_tell_speakers()
-            language = self.engine.language or "en"
-            yield recording, Heard(request, model, language, recording.audio_ms)
+            question = Question.about(recording.tracks, self._heeded(request, model), known)
+            yield question, Heard(request, model, recording.audio_ms)
 
-    def _decode(self, upload: Path, folder: Path, by_speaker: bool) -> Recording:
+    def _check_length(self, audio_ms: int, request: Request, model: Model) -> None:
+        chunked = isinstance(request, TranscriptionRequest) and bool(request.chunking_strategy)
+        for judge in (model, self.engine):
+            if error := audio_refusal(audio_ms, chunked=chunked, model=judge):
+                raise Refused(400, error)
+
+    def _heeded(self, request: Request, model: Model) -> Request:
+        """As the engine is asked: with the language that has an effect."""
+        if not isinstance(request, TranscriptionRequest):
+            return request
+        wanted = next(iter(self._hints(request, model).values()), [])
+        language = wanted[0] if len(wanted) == 1 else None
+        return request.model_copy(update={"language": language, "languages": None})
+
+    def _decode(self, upload: Path, folder: Path, *, split: bool) -> Recording:
         try:
             decoded = audio.normalize(
                 upload,
                 folder,
                 max_ms=LONGEST_AUDIO_MS,
-                split=by_speaker,
+                split=split,
                 timeout_s=self.decode_timeout_s,
             )
         except Rejected as error:
-            if by_speaker and error.code == "invalid_options":
-                # Not of two channels: decoded as one, so that its length is judged first.
-                return self._decode(upload, folder, by_speaker=False)
+            if split and error.code == "invalid_options":
+                return self._decode(upload, folder, split=False)  # it is not of two channels
             raise _about_file(error) from error
         audio_ms = max(track.duration_ms for track in decoded.tracks)
         paths = [folder / f"track-{index}.flac" for index in range(len(decoded.tracks))]
@@ -158,20 +211,11 @@ class Backend:
             ),
         )
 
-    def _check_known_speakers(self, request: TranscriptionRequest, folder: Path) -> None:
-        """Each reference is judged before it is said that voices are not compared here."""
-        for index, url in enumerate(request.known_speaker_references or []):
-            sample = folder / f"reference-{index}"
-            sample.write_bytes(_data_of(url))
-            try:
-                decoded = audio.normalize(sample, folder, max_ms=60_000).tracks[0].duration_ms
-            except Rejected as error:
-                if error.code == "too_long":
-                    raise _bad_reference("is longer than 10 seconds") from error
-                raise _bad_reference(f"is no audio ({error.message})") from error
-            if not REFERENCE_MS[0] <= decoded <= REFERENCE_MS[1]:
-                raise _bad_reference(f"is {decoded / 1000} seconds long, not 2 to 10")
-        if request.known_speaker_names:
+    def _known_speakers(self, request: TranscriptionRequest, folder: Path) -> dict[str, Path]:
+        """A clip of each; all are judged before it is said that voices are not compared here."""
+        urls = request.known_speaker_references or []
+        clips = [self._clip(url, folder / f"known-{index}") for index, url in enumerate(urls)]
+        if clips and not self.tells_voices:
             raise Refused(
                 400,
                 invalid_request(
@@ -181,6 +225,28 @@ class Backend:
                     UNSUPPORTED,
                 ),
             )
+        return dict(zip(request.known_speaker_names or [], clips, strict=True))
+
+    def _clip(self, url: str, folder: Path) -> Path:
+        """Decoded, in a new folder."""
+        folder.mkdir()
+        sample = folder / "sample"
+        sample.write_bytes(_data_of(url))
+        try:
+            track = audio.normalize(sample, folder, max_ms=60_000).tracks[0]
+        except Rejected as error:
+            if error.code == "too_long":
+                raise _bad_reference("is longer than 10 seconds") from error
+            raise _bad_reference(f"is no audio ({error.message})") from error
+        if not REFERENCE_MS[0] <= track.duration_ms <= REFERENCE_MS[1]:
+            raise _bad_reference(f"is {track.duration_ms / 1000} seconds long, not 2 to 10")
+        clip = folder / "clip.flac"
+        audio.cut(track, Span(0, track.duration_ms), clip, timeout_s=self.decode_timeout_s)
+        return clip
+
+
+def _by_speaker(request: TranscriptionRequest) -> bool:
+    return request.response_format == "diarized_json"
 
 
 def _data_of(url: str) -> bytes:

@@ -61,7 +61,8 @@ def known(service: Service, name: str) -> Model | None:
 
 def served(service: Service) -> list[Model]:
     engine = ready(service).engine
-    return [engine, *(model for model in models.MODELS if model.engine == "openai")]
+    hosted = (model for model in models.MODELS if model.engine == "openai")
+    return [engine, *(model for model in hosted if model.name != engine.name)]
 
 
 def ready(service: Service) -> Backend:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
+import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
-from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from dropscribe.engines import Recognized
+from dropscribe.errors import Rejected
+from dropscribe.server.protocol import (
+    Answer,
+    Begun,
+    Done,
+    Failed,
+    Part,
+    Question,
+    Ready,
+    Said,
+    read,
+)
 from dropscribe.server.refused import Refused, server_error
 
 _LONGEST_LINE_BYTES: Final = 64 << 20
@@ -20,17 +30,26 @@ RESTART_S: Final = 1
 logger = logging.getLogger("dropscribe.server")
 
 
-class Workers:
-    """`async with Workers("offline", 4) as workers:` loads the engine in each."""
+class NotStarted(RuntimeError):
+    """A worker ended before it was ready; the text says why, if it did."""
 
-    def __init__(self, engine: str, count: int) -> None:
-        self._engine, self._count = engine, count
+
+class Workers:
+    """`async with Workers(4, "whisper", "small") as workers:` loads the engine in each."""
+
+    def __init__(self, count: int, engine: str, *model: str) -> None:
+        self._engine, self._model, self._count = engine, model, count
         self._idle: asyncio.Queue[Process] = asyncio.Queue()
         self._all: set[Process] = set()
         self._starting: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        await asyncio.gather(*(self._start() for _ in range(self._count)))
+        """Raises `NotStarted`."""
+        try:
+            await asyncio.gather(*(self._start() for _ in range(self._count)))
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -39,22 +58,26 @@ class Workers:
         for process in list(self._all):
             await self._stop(process)
 
-    async def recognize(self, tracks: list[Path]) -> AsyncGenerator[tuple[int, Recognized]]:
-        """Track and part, in the order of speech, as soon as each is known.
+    async def recognize(self, question: Question) -> AsyncGenerator[Begun | Part | Said]:
+        """What a worker answers as soon as it does, parts of several tracks in the order of speech.
 
-        Who stops listening before the end has the work stopped: its process is replaced.
+        Who stops listening before the end has the work stopped: its process is replaced. Raises
+        `Rejected`, in place of the first answer, where the engine cannot do what is asked, and
+        `Refused` where it failed.
         """
         process = await self._living()
         whole = False
         try:
-            await _ask(process, tracks)
+            await _ask(process, question)
             while answer := await _line(process):
-                whole = "part" not in answer
-                if "error" in answer:
-                    raise Refused(500, server_error(answer["error"]))
-                if "done" in answer:
-                    return
-                yield answer["track"], Recognized.model_validate(answer["part"])
+                whole = isinstance(answer, Done | Failed)
+                match answer:
+                    case Done():
+                        return
+                    case Failed():
+                        raise _failure(answer)
+                    case Begun() | Part() | Said():
+                        yield answer
             # Killing it before asyncio has noticed its death would take its exit status away.
             await process.wait()
             raise Refused(500, server_error("the recognizer died at work: send the request again"))
@@ -66,7 +89,8 @@ class Workers:
 
     async def _living(self) -> Process:
         """An idle one; some may have been killed meanwhile, as when memory runs out."""
-        while (process := await self._idle.get()).returncode is not None:
+        while _has_ended(process := await self._idle.get()):
+            await process.wait()
             self._replace(process)
         return process
 
@@ -89,14 +113,17 @@ class Workers:
                 await asyncio.sleep(RESTART_S)
 
     async def _start(self) -> None:
-        command = (sys.executable, "-m", "dropscribe.server.worker", self._engine)
+        command = (sys.executable, "-m", "dropscribe.server.worker", self._engine, *self._model)
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, limit=_LONGEST_LINE_BYTES, start_new_session=True
         )
         self._all.add(process)
-        if not await _line(process):
+        answer = await _line(process)
+        if not isinstance(answer, Ready):
             self._all.discard(process)
-            raise RuntimeError(f"engine `{self._engine}` did not start, see the lines above")
+            await process.wait()
+            lacking = f"engine `{self._engine}` did not start, see the lines above"
+            raise NotStarted(answer.message if isinstance(answer, Failed) else lacking)
         self._idle.put_nowait(process)
 
     async def _stop(self, process: Process) -> None:
@@ -105,17 +132,31 @@ class Workers:
         await process.wait()
 
 
-async def _ask(process: Process, tracks: list[Path]) -> None:
+def _failure(answer: Failed) -> Rejected | Refused:
+    if answer.code == "unsupported_by_model":
+        return Rejected(answer.code, answer.message)
+    return Refused(500, server_error(answer.message))
+
+
+def _has_ended(process: Process) -> bool:
+    """Also before asyncio has noticed, where the system tells without taking its exit status."""
+    if process.returncode is not None or not hasattr(os, "waitid"):
+        return process.returncode is not None
+    with contextlib.suppress(ChildProcessError):
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, process.pid, flags) is not None
+    return True
+
+
+async def _ask(process: Process, question: Question) -> None:
     assert process.stdin is not None  # noqa: S101 - PIPE
     with contextlib.suppress(ConnectionError):  # it is dead, which reading from it tells
-        process.stdin.write(json.dumps({"tracks": [str(track) for track in tracks]}).encode())
-        process.stdin.write(b"\n")
+        process.stdin.write(question.model_dump_json().encode() + b"\n")
         await process.stdin.drain()
 
 
-async def _line(process: Process) -> dict[str, Any]:
-    """A worker's next line; empty where it died."""
+async def _line(process: Process) -> Answer | None:
+    """A worker's next line; None where it died."""
     assert process.stdout is not None  # noqa: S101 - PIPE
     line = await process.stdout.readline()
-    message: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
-    return message
+    return read(line) if line.endswith(b"\n") else None
