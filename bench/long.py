@@ -351,10 +351,17 @@ def memory(folder: Path) -> None:
     print(f"  ratio {last / first:.2f}, of transcribe {last_chunk / first_chunk:.2f}")
 
 
+UNUSED: Final = {
+    **{"TRANSCRIBE_FUNCTION_ARN": "", "WHISPER_FUNCTION_ARN": "", "WHISPER_MODEL": ""},
+    **{"WHISPER_MAX_CONCURRENCY": "1", "VOICE_MODEL": "none"},
+}
+"""Settings of normalize without an effect on what is measured."""
+
+
 def _normalize_once(folder: Path, cloud: Cloud, key: str) -> list[int]:
     folder.mkdir(exist_ok=True)
     settings = {"WORK_BUCKET": "work", "ENGINE": "openai", "MODEL": MODEL, "FORMATS": ""}
-    settings |= {"MAX_AUDIO_MINUTES": "1440", "MAX_CONCURRENCY": str(PARALLEL)}
+    settings |= {"MAX_AUDIO_MINUTES": "1440", "MAX_CONCURRENCY": str(PARALLEL), **UNUSED}
     environment = cloud.environment | settings | {"TMPDIR": str(folder)}
     return _printed(NORMALIZE_ONCE, "uploads", key, environment=environment)
 

@@ -25,6 +25,12 @@ from dropscribe import audio
 from tests.api_server import KEY, ApiServer
 from tests.route import Route
 
+UNUSED = {
+    **{"TRANSCRIBE_FUNCTION_ARN": "", "WHISPER_FUNCTION_ARN": "", "WHISPER_MODEL": ""},
+    **{"WHISPER_MAX_CONCURRENCY": "1", "VOICE_MODEL": "none"},
+}
+"""Settings of normalize without an effect on what is measured."""
+
 ROOT = Path(__file__).parents[1]
 SPEECH = ROOT / "tests" / "data" / "jfk.flac"
 HANDLERS = ("ingest", "normalize", "transcribe", "format", "fail")
@@ -124,7 +130,12 @@ def memory(folder: Path) -> None:
             up.s3.upload_file(str(source), up.uploads, "bench/" + key)
             # A model without a limit on length: it is the memory that is measured.
             settings = {"WORK_BUCKET": up.work, "ENGINE": "openai", "MODEL": "any-whisper"}
-            settings |= {"FORMATS": "", "MAX_AUDIO_MINUTES": "1440", "MAX_CONCURRENCY": "1"}
+            settings |= {
+                "FORMATS": "",
+                "MAX_AUDIO_MINUTES": "1440",
+                "MAX_CONCURRENCY": "1",
+                **UNUSED,
+            }
             child = subprocess.run(
                 [sys.executable, "-c", NORMALIZE_ONCE, up.uploads, "bench/" + key],
                 env=os.environ | up.cloud.environment | settings | {"PYTHONPATH": _paths()},

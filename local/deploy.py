@@ -1,7 +1,7 @@
 """Deploys template.yaml as it stands, through the CloudFormation API, as `sam deploy` does.
 
-Every local path in the template becomes an object in an artefact bucket; nothing else of the
-template changes.
+Every local path in the template becomes an object in an artefact bucket, and so does the image that
+a parameter names; nothing else of the template changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
 
-from local import archive
+from local import archive, image
 
 ARTEFACTS = "dropscribe-artefacts"
 """The bucket for code, layers and definitions."""
@@ -36,6 +36,7 @@ def deploy(clients: Any, template: Path, stack: str, parameters: dict[str, str])
     document: dict[str, Any] = yaml_parse(template.read_text())
     check_parameters(document.get("Parameters", {}), parameters)
     packaged = json.dumps(package(clients.client("s3"), document, template.parent))
+    given = push(clients.client("s3"), template.parent, parameters)
     cloudformation = clients.client("cloudformation")
     put = (
         cloudformation.update_stack
@@ -47,7 +48,7 @@ def deploy(clients: Any, template: Path, stack: str, parameters: dict[str, str])
         TemplateBody=packaged,
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[
-            {"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()
+            {"ParameterKey": name, "ParameterValue": value} for name, value in given.items()
         ],
     )
     description = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
@@ -90,6 +91,25 @@ def package(s3: Any, document: dict[str, Any], root: Path) -> dict[str, Any]:
     for (logical_id, resource, name), body in zip(local, bodies, strict=True):
         resource["Properties"][name] = _upload(s3, logical_id, body)
     return document
+
+
+def push(s3: Any, root: Path, parameters: dict[str, str]) -> dict[str, str]:
+    """As `docker push`: images of this cloud's registry are built, and tagged by their content.
+
+    Raises `BadParameter`: the repository is no folder with a Dockerfile.
+    """
+    return {
+        name: _pushed(s3, root, name, value) if value.startswith(image.REGISTRY) else value
+        for name, value in parameters.items()
+    }
+
+
+def _pushed(s3: Any, root: Path, name: str, uri: str) -> str:
+    folder, _, _ = uri.removeprefix(f"{image.REGISTRY}/").partition(":")
+    if not (root / folder / "Dockerfile").is_file():
+        raise BadParameter(f"{name}={uri}: there is no {folder}/Dockerfile")
+    location = _upload(s3, folder, image.pack(root, folder))
+    return f"{image.REGISTRY}/{folder}:{location.rpartition('/')[2]}"
 
 
 def artefact(root: Path, logical_id: str, resource: dict[str, Any], name: str) -> bytes:

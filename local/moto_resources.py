@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import zipfile
 from typing import Any
 
 from moto.awslambda.models import LambdaFunction, LayerVersion
@@ -13,6 +16,8 @@ from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from moto.utilities.utils import get_partition
 
+from local.deploy import ARTEFACTS
+from local.image import HANDLER_FILE, REGISTRY
 from local.replacements import Replacements
 
 Properties = dict[str, Any]
@@ -38,7 +43,7 @@ def _after(replace: Replacements, model: Any, action: str, then: Any) -> None:
 def bridge_function_properties(replace: Replacements) -> None:
     """AWS gives a function all its properties.
 
-    moto drops layers, log group, storage and dead-letter queue.
+    moto drops layers, log group, storage and dead-letter queue, and knows no code in images.
     """
     for action in ("create", "update"):
         _after(replace, LambdaFunction, action, _complete_function)
@@ -49,9 +54,22 @@ def _complete_function(function: Any, properties: Properties) -> None:
     function.logs_group_name = properties.get("LoggingConfig", {}).get(
         "LogGroup", f"/aws/lambda/{function.function_name}"
     )
+    if uri := properties["Code"].get("ImageUri"):
+        _complete_image_function(function, uri)
     function.ephemeral_storage = int(properties.get("EphemeralStorage", {}).get("Size", 512))
     function.dead_letter_arn = properties.get("DeadLetterConfig", {}).get("TargetArn")
     function.reserved_concurrency = properties.get("ReservedConcurrentExecutions")
+
+
+def _complete_image_function(function: Any, uri: str) -> None:
+    """Code and handler are in the image. moto has neither, and takes it for a zip file's."""
+    key = uri.removeprefix(f"{REGISTRY}/").replace(":", "/")
+    backend: Any = s3_backends[function.account_id][function.partition]
+    function.package_type = "Image"
+    function.code_bytes = backend.get_object(ARTEFACTS, key).value
+    function.code_sha_256 = hashlib.sha256(function.code_bytes).hexdigest()
+    with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as packed:
+        function.handler = packed.read(HANDLER_FILE).decode()
 
 
 def bridge_layer_references(replace: Replacements) -> None:

@@ -13,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from moto import mock_aws
 
 from dropscribe import aws
 from dropscribe.api import ApiObject, Request
+from dropscribe.diarization import WindowModel
 from dropscribe.engines import Calls, Engine, offline, openai
 from dropscribe.errors import Unavailable
 from dropscribe.job import ChunkRecord, Manifest, Source, job_id_of
@@ -92,6 +93,11 @@ class Stages:
             FORMATS="",
             MAX_AUDIO_MINUTES=1440,
             MAX_CONCURRENCY=parallel,
+            TRANSCRIBE_FUNCTION_ARN="transcribe",
+            WHISPER_FUNCTION_ARN="whisper",
+            WHISPER_MODEL="/opt/model",
+            VOICE_MODEL="none",
+            WHISPER_MAX_CONCURRENCY=parallel,
         )
         return normalize(job_id_of(source), source, settings, time.monotonic() + 800)
 
@@ -123,12 +129,13 @@ class Stages:
     def chunk(self, manifest: Manifest, index: int) -> ChunkRecord:
         """One run of the function."""
 
-        def engine_for(name: str) -> tuple[Engine, str]:
-            engine, endpoint = self._engine(name)
+        def engine_for(asked: Manifest) -> tuple[Engine, str]:
+            engine, endpoint = self._engine(asked.engine)
             return (self._fatal(engine, index) if index in self.dying else engine), endpoint
 
         return transcribe(
-            manifest.job_id, index, self.work, engine_for, self.deadline(), self.voice_model
+            *(manifest.job_id, index, self.work, engine_for, self.deadline()),
+            lambda: cast(WindowModel | None, self.voice_model),
         )
 
     def deadline(self) -> float:

@@ -106,10 +106,15 @@ class TestSubtitles:
         )
 
     def test_vtt_has_voices_and_escapes_markup(self) -> None:
-        transcript = spoken("a <b> & c --> d", speakers="A")
+        transcript = spoken("a <b> & c --> d", speakers="B")
         assert render("vtt", transcript) == (
-            "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n<v A>a &lt;b&gt; &amp; c --&gt; d\n\n"
+            "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n<v B>a &lt;b&gt; &amp; c --&gt; d\n\n"
         )
+
+    def test_who_speaks_alone_is_not_called_a(self) -> None:
+        transcript = spoken("Good morning.", speakers="A")
+        assert "<v" not in render("vtt", transcript)
+        assert "A:" not in render("srt", transcript)
 
     def test_an_arrow_in_speech_does_not_break_srt(self) -> None:
         body = render("srt", spoken("from a --> b"))
@@ -199,12 +204,12 @@ class TestSubtitles:
         assert (first.start_ms, first.end_ms) == (0, 30)
 
     def test_a_name_in_srt_counts_against_the_line(self) -> None:
-        transcript = spoken("one two three four five six", speakers="A", length_ms=3000)
+        transcript = spoken("one two three four five six", speakers="B", length_ms=3000)
         assert [cue.lines for cue in cues(transcript, SubtitleOptions(max_line_length=14))] == [
             ("one two three", "four five six")
         ]
         assert render("srt", transcript, subtitles={"max_line_length": 14}) == (
-            "1\n00:00:00,000 --> 00:00:01,962\nA: one two\nthree four\n\n"
+            "1\n00:00:00,000 --> 00:00:01,962\nB: one two\nthree four\n\n"
             "2\n00:00:02,045 --> 00:00:03,000\nfive six\n\n\n"
         )
 

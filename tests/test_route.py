@@ -29,7 +29,7 @@ class TestSuccess:
         key = "calls/acme/monday.wav"
         news = route.run(key, SPEECH, labels='{"case": "4711"}', tenant="acme")
         files = route.files(key)
-        assert set(files) == ALL - {".diarized.json"}
+        assert set(files) == ALL
         text = files[".txt"].strip()
         assert {"he", "was", "not", "young"} <= set(text.split())
         assert Transcription.model_validate_json(files[".json"]).text == text
@@ -57,14 +57,14 @@ class TestSuccess:
                     name: f"s3://{route.transcripts}/{key}{suffix}"
                     for name, suffix in {
                         **{"json": ".json", "text": ".txt", "srt": ".srt", "vtt": ".vtt"},
-                        "verbose_json": ".verbose.json",
+                        **{"verbose_json": ".verbose.json", "diarized_json": ".diarized.json"},
                     }.items()
                 },
                 "engine": "offline",
                 "model": "pocketsphinx-en-us",
                 "language": "en",
                 "audio_seconds": 2.99,
-                "speakers": [],
+                "speakers": ["A"],
                 "usage": {},
                 "labels": {"case": "4711"},
                 "warnings": [],
@@ -97,7 +97,7 @@ class TestSuccess:
     @pytest.mark.parametrize(
         ("options", "suffixes", "model"),
         [
-            ({}, {".json", ".txt", ".srt", ".vtt", ".verbose.json"}, "whisper-1"),
+            ({}, {".json", ".txt", ".srt", ".vtt", ".verbose.json", ".diarized.json"}, "whisper-1"),
             (
                 {"formats": "diarized_json,json,text,srt,vtt"},
                 {".diarized.json", ".json", ".txt", ".srt", ".vtt"},
@@ -154,7 +154,7 @@ class TestSuccess:
             name: len(route.files(key)[suffix].encode())
             for name, suffix in {
                 **{"json": ".json", "text": ".txt", "srt": ".srt", "vtt": ".vtt"},
-                "verbose_json": ".verbose.json",
+                **{"verbose_json": ".verbose.json", "diarized_json": ".diarized.json"},
             }.items()
         }
 

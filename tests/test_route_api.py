@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from dropscribe.api import (
+    FORMATS,
     DurationUsage,
     Transcription,
     TranscriptionDiarized,
@@ -56,7 +57,7 @@ def test_the_api_and_the_engine_behind_it_say_the_same(route: Route) -> None:
     assert hosted.usage == DurationUsage(seconds=3)
     data = news["data"]
     assert (data["engine"], data["model"]) == ("openai", "whisper-1")
-    assert set(data["outputs"]) == {"json", "text", "srt", "vtt", "verbose_json"}
+    assert set(data["outputs"]) == {*FORMATS}
     assert ["shut down" in warning for warning in data["warnings"]] == [True]
 
 

@@ -140,7 +140,7 @@ class TestBadInput:
         assert self.failed(route, "half/x.wav", SPEECH)["code"] == "invalid_options"
 
     def test_what_no_model_can_do(self, route: Route) -> None:
-        failure = self.failed(route, "bad/impossible.wav", SPEECH, formats="diarized_json")
+        failure = self.failed(route, "bad/impossible.wav", SPEECH, languages="de")
         assert failure["code"] == "unsupported_by_model"
 
     def test_a_key_that_the_api_refuses(self, route: Route, api: ApiServer) -> None:

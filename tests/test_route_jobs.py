@@ -163,7 +163,7 @@ class TestRedrive:
         api.behave()
         route.states.redrive_execution(executionArn=route.execution_arn(job))
         route.told(job, "transcription.job.completed")
-        assert set(route.files(key)) == ALL - {".diarized.json"}
+        assert set(route.files(key)) == ALL
         done = receipt(route, key)
         assert (done["calls"]["answered"], done["calls"]["refused"]) == (1, refused)
         assert done["estimated_cost"]["usd"] == 0.0002

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from botocore import loaders
 from samtranslator.yaml_helper import yaml_parse
 
 from dropscribe.job import INNER_STATES, STAGES
@@ -24,6 +25,10 @@ FUNCTIONS: Final = (
     "FormatFunction",
     "FailFunction",
 )
+IMAGE_FUNCTIONS: Final = ("WhisperGpuFunction", "WhisperCpuFunction")
+"""One image in two shapes, of which a stack has one or none."""
+SDK_ERRORS: Final = {"AWSLambdaException", "SdkClientException", "ClientExecutionTimeoutException"}
+"""Of Step Functions' own client of Lambda (its developer guide); not errors of Invoke."""
 POWERTOOLS: Final = {
     "POWERTOOLS_SERVICE_NAME",
     "POWERTOOLS_METRICS_NAMESPACE",
@@ -37,6 +42,7 @@ REASONS_FOR_ALL_RESOURCES: Final = {
 """By Sid, each with its reason; the template says the same in a comment."""
 
 Json = dict[str, Any]
+ECR: Final = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
 
 @pytest.fixture(scope="module")
@@ -263,15 +269,16 @@ class TestAlarms:
 
 
 class TestFunctions:
-    def test_there_are_five(self, resources: Json) -> None:
-        assert sorted(of_type(resources, "AWS::Lambda::Function")) == sorted(FUNCTIONS)
+    def test_there_are_five_and_an_image(self, resources: Json) -> None:
+        functions = of_type(resources, "AWS::Lambda::Function")
+        assert sorted(functions) == sorted(FUNCTIONS + IMAGE_FUNCTIONS)
 
-    @pytest.mark.parametrize("function", FUNCTIONS)
+    @pytest.mark.parametrize("function", FUNCTIONS + IMAGE_FUNCTIONS)
     def test_each_logs_to_a_group_that_forgets(self, resources: Json, function: str) -> None:
         group = resources[function]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
         assert resources[group]["Properties"]["RetentionInDays"] == {"Ref": "RetentionDays"}
 
-    @pytest.mark.parametrize("function", FUNCTIONS)
+    @pytest.mark.parametrize("function", FUNCTIONS + IMAGE_FUNCTIONS)
     def test_none_reserves_concurrency(self, resources: Json, function: str) -> None:
         """A new account has too little of it to give any away."""
         assert "ReservedConcurrentExecutions" not in resources[function]["Properties"]
@@ -290,12 +297,17 @@ class TestFunctions:
                     "FORMATS",
                     "MAX_AUDIO_MINUTES",
                     "MAX_CONCURRENCY",
+                    "TRANSCRIBE_FUNCTION_ARN",
+                    "WHISPER_FUNCTION_ARN",
+                    "WHISPER_MODEL",
+                    "WHISPER_MAX_CONCURRENCY",
+                    "VOICE_MODEL",
                 },
             ),
             (
                 "TranscribeFunction",
                 "transcribe",
-                {"WORK_BUCKET", "API_BASE_URL", "API_KEY_SECRET_ARN", "API_HEADERS"},
+                {"WORK_BUCKET", "API_BASE_URL", "API_KEY_SECRET_ARN", "API_HEADERS", "VOICE_MODEL"},
             ),
             ("FormatFunction", "format", {"WORK_BUCKET", "TRANSCRIPTS_BUCKET"}),
             (
@@ -303,6 +315,12 @@ class TestFunctions:
                 "fail",
                 {"TRANSCRIPTS_BUCKET", "WORK_BUCKET", "NOTIFICATIONS_TOPIC_ARN"},
             ),
+            (
+                "WhisperGpuFunction",
+                "transcribe",
+                {"WORK_BUCKET", "WHISPER_MODEL", "VOICE_MODEL", "LOAD_EARLY"},
+            ),
+            ("WhisperCpuFunction", "transcribe", {"WORK_BUCKET", "WHISPER_MODEL", "VOICE_MODEL"}),
         ],
     )
     def test_each_gets_the_environment_that_it_reads(
@@ -326,11 +344,135 @@ class TestFunctions:
         }
         assert layers == {
             "NormalizeFunction": ["FfmpegLayer"],
-            "TranscribeFunction": ["OfflineLayer", "SpeechLayer"],
+            "TranscribeFunction": ["OfflineLayer", "SpeechLayer", "VoicesLayer"],
         }
 
 
+class TestWhisper:
+    def test_without_an_image_there_is_nothing_of_it(self, resources: Json) -> None:
+        conditions = {
+            name: resource.get("Condition")
+            for name, resource in resources.items()
+            if name.startswith("Whisper")
+        }
+        assert conditions == {
+            "WhisperGpuFunction": "HasWhisperOnGpu",
+            "WhisperCpuFunction": "HasWhisperOnCpu",
+            "WhisperRole": "HasWhisper",
+            "WhisperLogs": "HasWhisper",
+            "WhisperCapacityProvider": "HasWhisperOnGpu",
+            "WhisperOperatorRole": "HasWhisperOnGpu",
+        }
+
+    def test_a_gpu_is_there_only_while_there_is_work(self, resources: Json) -> None:
+        function = resources["WhisperGpuFunction"]["Properties"]
+        assert function["FunctionScalingConfig"] == {
+            "MinExecutionEnvironments": 0,
+            "MaxExecutionEnvironments": {"Ref": "WhisperMaxEnvironments"},
+        }
+
+    def test_one_process_has_the_gpu_to_itself(self, resources: Json) -> None:
+        function = resources["WhisperGpuFunction"]["Properties"]
+        instances = function["CapacityProviderConfig"][
+            "LambdaManagedInstancesCapacityProviderConfig"
+        ]
+        assert instances["PerExecutionEnvironmentMaxConcurrency"] == 1
+        assert instances["CapacityProviderArn"] == {
+            "Fn::GetAtt": ["WhisperCapacityProvider", "Arn"]
+        }
+        assert function["Architectures"] == ["x86_64"]
+
+    def test_what_runs_on_managed_instances_is_the_published_version(self, resources: Json) -> None:
+        """There is no other there; normalize and the state machine's role have to agree on it."""
+        normalize = resources["NormalizeFunction"]["Properties"]["Environment"]["Variables"]
+        on_gpu = {"Fn::Sub": "${WhisperGpuFunction.Arn}:$LATEST.PUBLISHED"}
+        on_cpu = {"Fn::GetAtt": ["WhisperCpuFunction", "Arn"]}
+        assert resources["WhisperGpuFunction"]["Properties"]["PublishToLatestPublished"] is True
+        assert normalize["WHISPER_FUNCTION_ARN"] == {
+            "Fn::If": ["HasWhisperOnGpu", on_gpu, {"Fn::If": ["HasWhisperOnCpu", on_cpu, ""]}]
+        }
+        (invoke,) = (s for s in statements(resources) if s.get("Sid") == "InvokeSteps")
+        nothing = {"Ref": "AWS::NoValue"}
+        assert invoke["Resource"] == [
+            {"Fn::GetAtt": ["NormalizeFunction", "Arn"]},
+            {"Fn::GetAtt": ["TranscribeFunction", "Arn"]},
+            {"Fn::If": ["HasWhisperOnGpu", on_gpu, nothing]},
+            {"Fn::If": ["HasWhisperOnCpu", on_cpu, nothing]},
+            {"Fn::GetAtt": ["FormatFunction", "Arn"]},
+        ]
+
+    @pytest.mark.parametrize("function", IMAGE_FUNCTIONS)
+    def test_sam_asks_nobody_for_an_image_repository(self, source: Json, function: str) -> None:
+        """It does where it reads `PackageType: Image`, also from those who want no image."""
+        kind = source["Resources"][function]["Properties"]["PackageType"]
+        assert kind == {"Fn::If": ["HasWhisper", "Image", {"Ref": "AWS::NoValue"}]}
+
+    def test_it_may_do_what_the_other_transcriber_may(self, resources: Json) -> None:
+        def allowed(role: str) -> dict[str, Json]:
+            return {s["Sid"]: s for s in statements(resources[role]) if "Sid" in s}
+
+        other = allowed("TranscribeFunctionRole")
+        assert allowed("WhisperRole") == {
+            sid: other[sid] for sid in ("ReadWriteJobsAndResults", "KnowMissingFromForbiddenWork")
+        }
+
+    def test_a_gpu_without_a_network_is_refused_before_the_stack_is_touched(
+        self, source: Json
+    ) -> None:
+        rule = source["Rules"]["GpuNeedsANetwork"]
+        (assertion,) = rule["Assertions"]
+        assert {"Fn::Equals": [{"Ref": "WhisperProcessor"}, "gpu"]} in rule["RuleCondition"][
+            "Fn::And"
+        ]
+        (missing,) = assertion["Assert"]["Fn::Not"]
+        assert missing["Fn::Or"] == [
+            {"Fn::Equals": [{"Ref": "WhisperSubnetIds"}, ""]},
+            {"Fn::Equals": [{"Ref": "WhisperSecurityGroupIds"}, ""]},
+        ]
+
+
 class TestPipeline:
+    @pytest.mark.parametrize("state", ["TranscribeLeaders", "TranscribeChunks"])
+    def test_a_chunk_goes_to_the_function_that_normalize_names(
+        self, definition: Json, state: str
+    ) -> None:
+        chunks = definition["States"][state]
+        (task,) = chunks["ItemProcessor"]["States"].values()
+        assert chunks["ItemSelector"]["transcriber.$"] == "$.transcriber"
+        assert task["Parameters"]["FunctionName.$"] == "$.transcriber"
+
+    def test_an_instance_may_take_as_long_to_start_as_the_function_to_run(
+        self, resources: Json, definition: Json
+    ) -> None:
+        tasks = dict(task_states(definition["States"]))
+        for function in IMAGE_FUNCTIONS:
+            function_s = resources[function]["Properties"]["Timeout"]
+            assert tasks["Transcribe"]["TimeoutSeconds"] >= 2 * function_s + 60
+
+    def test_every_error_of_lambda_that_is_waited_out_is_one_of_its_own(
+        self, definition: Json
+    ) -> None:
+        invoke = loaders.Loader().load_service_model("lambda", "service-2")["operations"]["Invoke"]
+        known = {error["shape"] for error in invoke["errors"]} | SDK_ERRORS
+        named = {
+            error.removeprefix("Lambda.")
+            for _, task in task_states(definition["States"])
+            for retrier in task["Retry"]
+            for error in retrier["ErrorEquals"]
+            if error.startswith("Lambda.")
+        }
+        assert named <= known
+
+    def test_an_instance_that_is_still_to_come_is_waited_for(self, definition: Json) -> None:
+        tasks = dict(task_states(definition["States"]))
+        (lambdas,) = (r for r in tasks["Transcribe"]["Retry"] if kind_of(r) == "Lambda")
+        assert {
+            "Lambda.TooManyRequestsException",
+            "Lambda.ResourceNotReadyException",
+            "Lambda.ResourceConflictException",
+            "Lambda.EC2ThrottledException",
+        } <= set(lambdas["ErrorEquals"])
+
     def test_substitutions_are_the_ones_in_the_definition(
         self, source: Json, definition: Json
     ) -> None:
@@ -450,6 +592,18 @@ class TestParameters:
             ("ApiKeySecretArn", "sk-oops-the-key-itself", False),
             ("ApiHeaders", '{"api-key": "{key}"}', True),
             ("ApiHeaders", "api-key: {key}", False),
+            ("WhisperImageUri", f"{ECR}/whisper:2026-11-21", True),
+            ("WhisperImageUri", f"{ECR}/team/whisper@sha256:{'0' * 64}", True),
+            ("WhisperImageUri", f"{ECR}/whisper", False),
+            ("WhisperImageUri", "docker.io/library/whisper:latest", False),
+            ("WhisperModel", "/opt/model", True),
+            ("WhisperModel", "", False),
+            ("WhisperSubnetIds", "subnet-0a1b2c3d,subnet-4e5f6a7b", True),
+            ("WhisperSubnetIds", "subnet-0a1b2c3d, subnet-4e5f6a7b", False),
+            ("WhisperSecurityGroupIds", "sg-0a1b2c3d", True),
+            ("WhisperSecurityGroupIds", "default", False),
+            ("WhisperInstanceTypes", "g6.xlarge,g5.*", True),
+            ("WhisperInstanceTypes", "g6.xlarge;g5.xlarge", False),
         ],
     )
     def test_a_mistake_is_found_before_the_stack_is_touched(

@@ -39,7 +39,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         job_id=request.job_id,
         leaders=leaders,
         chunks=[chunk.index for chunk in manifest.chunks if chunk.index not in leaders],
-        max_concurrency=settings.MAX_CONCURRENCY,
+        max_concurrency=settings.concurrency(manifest.engine),
+        transcriber=settings.transcriber(manifest.engine),
     ).model_dump()
 
 

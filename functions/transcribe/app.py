@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 import time
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -21,14 +18,15 @@ from dropscribe.aws import Bucket
 from dropscribe.engines import Engine
 from dropscribe.errors import Rejected
 from dropscribe.messages import TranscribeRequest
-from dropscribe.stages.transcribe import FOLDER_PREFIX, transcribe
+from dropscribe.stages.transcribe import LEFT_FOR_WRITING_S, clear_leftovers, transcribe
+
+if TYPE_CHECKING:
+    from dropscribe.diarization import WindowModel
 
 logger = Logger()
 metrics = Metrics()
 
 KEY_CACHED_S: Final = 300
-LEFT_FOR_WRITING_S: Final = 15
-"""Kept back from the function's time, so that an answer that came late is still written."""
 
 
 @metrics.log_metrics
@@ -41,7 +39,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     clear_leftovers()
     try:
         record = transcribe(
-            request.job_id, request.chunk, work, lambda name: engine(name, deadline), deadline
+            request.job_id,
+            request.chunk,
+            work,
+            lambda manifest: engine(manifest.engine, deadline),
+            deadline,
+            voice_model,
         )
     except Rejected as error:
         if error.code == "unauthorized":
@@ -51,12 +54,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     logger.info("transcribed", chunk=record.index, cached=cached, holes=len(record.holes))
     metrics.add_metric("CachedChunks" if cached else "Chunks", MetricUnit.Count, 1)
     return {"chunk": record.index}
-
-
-def clear_leftovers() -> None:
-    """A run that was killed at its timeout leaves its files on this environment's disk."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def engine(name: str, deadline: float) -> tuple[Engine, str]:
@@ -69,6 +66,16 @@ def engine(name: str, deadline: float) -> tuple[Engine, str]:
 
     base_url = os.environ["API_BASE_URL"]
     return openai.engine(base_url, api_key, deadline, headers(os.environ["API_HEADERS"])), base_url
+
+
+def voice_model() -> WindowModel | None:
+    """What tells voices apart; loaded once a process."""
+    name = os.environ["VOICE_MODEL"]
+    if name == "none":
+        return None
+    from dropscribe.voices import load
+
+    return load(name)
 
 
 def api_key() -> str | None:

@@ -150,6 +150,20 @@ class TestResources:
         assert "Layers" not in source(lambda_models.LambdaFunction.create_from_cloudformation_json)
         assert not hasattr(function, "dead_letter_arn")
 
+    def test_functions_in_images(self) -> None:
+        properties = {
+            "PackageType": "Image",
+            "Code": {"ImageUri": f"{DEFAULT_ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/f:1"},
+            "Role": ROLE,
+        }
+        client("iam").create_role(RoleName="any", AssumeRolePolicyDocument="{}")
+        function: Any = create(
+            {"Function": {"Type": "AWS::Lambda::Function", "Properties": properties}}
+        )["Function"]
+        assert function.package_type == "Zip"
+        assert function.handler is None
+        assert not hasattr(function, "code_bytes")
+
     def test_layer_references(self) -> None:
         client("s3").create_bucket(Bucket="code")
         client("s3").put_object(Bucket="code", Key="layer", Body=zipped())

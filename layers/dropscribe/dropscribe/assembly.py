@@ -8,6 +8,7 @@ from itertools import chain
 
 from dropscribe.alignment import joined
 from dropscribe.api import Answer
+from dropscribe.attribution import ChunkTurns, attributed
 from dropscribe.audit import Audit, Doubt, audit, believed, cleaned, doubts, warnings
 from dropscribe.job import Chunk, ChunkRecord, Piece
 from dropscribe.merge import merge
@@ -36,22 +37,35 @@ class Asked:
     """One for each of the record's pieces."""
 
 
+@dataclass(frozen=True)
+class Speakers:
+    """What is known of who speaks."""
+
+    known: Sequence[str] = ()
+    """Names that the user gave."""
+    leader: int | None = None
+    """The chunk whose voices went with the others."""
+    by_voice: bool = False
+    """We told them apart by ourselves."""
+    fewest: int | None = None
+    most: int | None = None
+
+
 def assemble(
     asked: Sequence[Asked],
     *,
     duration_ms: int,
     task: str,
     language: str | None,
-    known_speakers: Sequence[str] = (),
-    leader: int | None = None,
     whisper: bool = False,
+    speakers: Speakers | None = None,
 ) -> Assembled:
     """Merge, give each speaker one label, and look whether all that is spoken has words.
 
-    `language`: what the job was told. `known_speakers`: names that the user gave. `leader`: the
-    chunk whose voices went with the others. `whisper`: what the answers say of silence was measured
-    as Whisper does.
+    `language`: what the job was told. `whisper`: what the answers say of silence was measured as
+    Whisper does. `speakers`: what is known of them; None: nothing.
     """
+    who = speakers or Speakers()
     told = [
         [
             passage(piece.span, answer, one.chunk.channel)
@@ -59,11 +73,13 @@ def assemble(
         ]
         for one in asked
     ]
-    told, doubtful = _with_names(asked, told, known_speakers, leader)
+    told, doubtful = _with_names(asked, told, who)
     spoken = [_filled(one, parts, whisper) for one, parts in zip(asked, told, strict=True)]
     heard = [one.heard for one in spoken]
     merged = merge(heard, duration_ms=duration_ms, task=task, language=language)
     transcript, found = _audited(merged, spoken, whisper)
+    if who.by_voice:
+        transcript = _by_voice(transcript, [one.record for one in asked], who)
     return Assembled(transcript, found, [*_refused(asked), *doubtful, *warnings(found)])
 
 
@@ -77,18 +93,18 @@ def _refused(asked: Sequence[Asked]) -> list[str]:
 
 
 def _with_names(
-    asked: Sequence[Asked], told: list[list[Passage]], names: Sequence[str], leader: int | None
+    asked: Sequence[Asked], told: list[list[Passage]], speakers: Speakers
 ) -> tuple[list[list[Passage]], list[str]]:
     """The same with one label a speaker; and in which cases nobody could tell."""
     if not any(piece.voices for one in asked for piece in one.record.pieces):
         return told, []
-    numbers = _numbered(asked, leader)
+    numbers = _numbered(asked, speakers.leader)
     voices = [
         ChunkVoices(index=numbers[piece.name], voices=piece.voices)
         for one in asked
         for piece in one.record.pieces
     ]
-    links = link(voices, names)
+    links = link(voices, speakers.known, min_speakers=speakers.fewest, max_speakers=speakers.most)
     heard = sorted(
         (segment.start_ms, Heard(numbers[piece.name], segment.speaker))
         for one, parts in zip(asked, told, strict=True)
@@ -108,6 +124,23 @@ def _with_names(
         for one, parts in zip(asked, told, strict=True)
     ]
     return relabelled, [links.warning] if links.warning else []
+
+
+def _by_voice(
+    transcript: Transcript,
+    records: Sequence[ChunkRecord],
+    speakers: Speakers,
+) -> Transcript:
+    """The same with the speakers whom we told apart by their voices."""
+    segments, words = attributed(
+        transcript.segments or [],
+        transcript.words or [],
+        [ChunkTurns(record.turns, record.voices) for record in records],
+        known={name: v for record in records for name, v in record.known_voices.items()},
+        min_speakers=speakers.fewest,
+        max_speakers=speakers.most,
+    )
+    return transcript.model_copy(update={"segments": segments, "words": words or None})
 
 
 def _numbered(asked: Sequence[Asked], leader: int | None) -> dict[str, int]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from dropscribe.options import SubtitleOptions
 from dropscribe.transcript import Segment, Transcript, Word
+from dropscribe.turns import spoken
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def cues(transcript: Transcript, options: SubtitleOptions, *, named: bool = Fals
     words = _by_speaker(transcript.words or [])
     groups = [
         group
-        for segment in transcript.segments or []
+        for segment in spoken(transcript.segments or [], transcript.words or [])
         for group in _groups(
             segment, _inside(words.get(segment.speaker, []), segment), options, named
         )

@@ -12,6 +12,7 @@ from dropscribe.api import Format
 from dropscribe.options import JobOptions
 from dropscribe.spans import Span
 from dropscribe.speakers import Voice
+from dropscribe.turns import Turn
 
 JOB_ID_DIGITS: Final = 32
 """Hexadecimal digits of the hash in a job id: 128 bits."""
@@ -129,6 +130,10 @@ class Manifest(BaseModel):
     """Length of the recording as decoded."""
     chunks: list[Chunk]
     """In order of time, channel by channel."""
+    voices: bool = False
+    """Whether we tell speakers apart by ourselves, by their voices."""
+    known_voices: dict[str, str] = {}
+    """Name of each speaker whom the user made known → key of a clip, 16 kHz mono FLAC."""
     leader: int | None = None
     """The chunk that goes first, where the voices in it are to be known again in the others."""
     warnings: list[str]
@@ -172,6 +177,12 @@ class ChunkRecord(BaseModel):
     """Where somebody speaks, in the recording; None where the answer's text has no times."""
     silent: list[Span] = []
     """Where there is text and nobody speaks."""
+    turns: list[Turn] = []
+    """Whose voice is heard when, in the recording, where we tell speakers apart by ourselves."""
+    voices: list[Voice] = []
+    """Of the turns' labels, which mean nothing in other chunks."""
+    known_voices: dict[str, list[float]] = {}
+    """Vectors of the speakers whom the user made known: in the first chunk's record."""
     refused: list[str] = []
     """Why nothing came of asking about a hole, one for each."""
     transcribe_ms: int = 0
@@ -245,6 +256,11 @@ def calls_prefix(job: str) -> str:
 def late_output_key(job: str, suffix: str) -> str:
     """Of a file whose place beside the upload's name a newer upload's has taken."""
     return f"jobs/{job}/outputs/transcript{suffix}"
+
+
+def known_voice_key(job: str, number: int) -> str:
+    """Of a speaker whom the user made known."""
+    return f"jobs/{job}/voices/known-{number}.flac"
 
 
 def transcript_key(job: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -23,8 +24,17 @@ def with_clips(options: JobOptions, uploads: Bucket) -> JobOptions:
     given = options.known_speaker_references
     if not given:
         return options
-    clips = [url if url.startswith("data:") else _stored(url, uploads) for url in given]
+    clips = [url if _is_data(url) else _stored(url, uploads) for url in given]
     return options.model_copy(update={"known_speaker_references": clips})
+
+
+def as_clips(options: JobOptions, uploads: Bucket) -> dict[str, bytes]:
+    """Name → clip as 16 kHz mono FLAC, of 2 to 10 s. Raises `Rejected("invalid_options")`."""
+    names, given = options.known_speaker_names or [], options.known_speaker_references or []
+    return {
+        name: _as_flac(url[:200], _decoded(name, url) if _is_data(url) else _read(url, uploads))
+        for name, url in zip(names, given, strict=True)
+    }
 
 
 def reserved_bytes(options: JobOptions) -> int:
@@ -34,7 +44,25 @@ def reserved_bytes(options: JobOptions) -> int:
     return sum(len(url) for url in given) + ours * (OWN_CLIP_BYTES + 1024)
 
 
+def _is_data(url: str) -> bool:
+    return url.startswith("data:")
+
+
+def _decoded(name: str, url: str) -> bytes:
+    head, _, content = url.partition(",")
+    try:
+        if head.endswith(";base64"):
+            return base64.b64decode(content, validate=True)
+    except ValueError as error:
+        raise _invalid(f"of {name}", f"is not base64: {error}") from error
+    raise _invalid(f"of {name}", "is no data URL with base64 content (data:audio/wav;base64,…)")
+
+
 def _stored(key: str, uploads: Bucket) -> str:
+    return data_url(_as_flac(key, _read(key, uploads)), "audio/flac")
+
+
+def _read(key: str, uploads: Bucket) -> bytes:
     if not key.startswith(SPEAKERS_FOLDER):
         raise _invalid(key, f"is neither a data URL nor a key under {SPEAKERS_FOLDER}")
     content = uploads.read(key, LARGEST_CLIP_BYTES)
@@ -42,7 +70,7 @@ def _stored(key: str, uploads: Bucket) -> str:
         raise _invalid(key, f"does not exist: upload it to {uploads.uri(key)}")
     if len(content) > LARGEST_CLIP_BYTES:
         raise _invalid(key, f"is larger than {LARGEST_CLIP_BYTES >> 20} MiB")
-    return data_url(_as_flac(key, content), "audio/flac")
+    return content
 
 
 def _as_flac(key: str, content: bytes) -> bytes:

@@ -85,6 +85,8 @@ class NormalizeResult(_Message):
     chunks: list[int]
     """The others."""
     max_concurrency: int
+    transcriber: str
+    """ARN of the function that transcribes, by the job's engine."""
 
 
 class TranscribeRequest(_Message):

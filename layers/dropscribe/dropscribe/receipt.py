@@ -28,7 +28,7 @@ class ReceiptSource(BaseModel):
 
 
 class Cost(BaseModel):
-    """An estimate from the list price of the model of this name; None where none is known to us."""
+    """An estimate from the list price of the model; None where none is known to us."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -89,9 +89,9 @@ class Receipt(BaseModel):
     outputs: list[OutputFile]
 
 
-def cost(model: str, billed_seconds: float) -> Cost:
+def cost(engine: str, model: str, billed_seconds: float) -> Cost:
     """What a job's own answered calls cost at the list price; cached chunks cost nothing again."""
-    per_minute = models.price(model)
+    per_minute = models.price(engine, model)
     usd = None if per_minute is None else round(billed_seconds / 60 * per_minute, 6)
     return Cost(usd=usd, usd_per_minute=per_minute, billed_seconds=billed_seconds)
 
@@ -131,7 +131,7 @@ def receipt(
         chunks=len(manifest.chunks),
         calls=billing.calls,
         usage=billing.usage,
-        estimated_cost=cost(manifest.model, billing.seconds),
+        estimated_cost=cost(manifest.engine, manifest.model, billing.seconds),
         timings_ms=timings_ms,
         coverage=audit.coverage,
         speech_seconds=None if audit.coverage is None else audit.speech_seconds,

@@ -26,6 +26,7 @@ class Segment:
     start_ms: int
     end_ms: int
     speaker: str | None = None
+    """None where nobody knows, or where it is of several: its words tell."""
     measured: dict[str, Any] = field(default_factory=dict)
     """The engine's own fields of the segment (`avg_logprob`, …), as it gave them."""
 
@@ -48,7 +49,14 @@ class Transcript(BaseModel):
     @property
     def speakers(self) -> list[str]:
         """Labels in order of first speech."""
-        return list(dict.fromkeys(s.speaker for s in self.segments or [] if s.speaker))
+        parts: list[Segment | Word] = [*(self.segments or []), *(self.words or [])]
+        spoken = sorted((p for p in parts if p.speaker), key=lambda part: part.start_ms)
+        return list(dict.fromkeys(part.speaker for part in spoken if part.speaker))
+
+    @property
+    def names_speakers(self) -> bool:
+        """Whether subtitles have anybody to name: who speaks alone is not called `A`."""
+        return self.speakers not in ([], ["A"])
 
 
 def add_usage(usages: Sequence[Usage]) -> Usage | None:

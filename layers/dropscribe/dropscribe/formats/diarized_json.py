@@ -6,6 +6,7 @@ from dropscribe.api import TranscriptionDiarized, TranscriptionDiarizedSegment, 
 from dropscribe.options import JobOptions
 from dropscribe.timestamps import to_seconds
 from dropscribe.transcript import Transcript
+from dropscribe.turns import spoken
 
 
 def diarized_json(transcript: Transcript, options: JobOptions) -> str:
@@ -17,7 +18,7 @@ def diarized_json(transcript: Transcript, options: JobOptions) -> str:
             end=to_seconds(segment.end_ms),
             id=f"seg_{index}",
         )
-        for index, segment in enumerate(transcript.segments or [])
+        for index, segment in enumerate(spoken(transcript.segments or [], transcript.words or []))
         if segment.speaker
     ]
     return wire(

@@ -10,7 +10,7 @@ from dropscribe.transcript import Transcript
 
 def srt(transcript: Transcript, options: JobOptions) -> str:
     """A speaker is named where the turn changes. Each cue ends with a blank line, as the API's."""
-    found = cues(transcript, options.subtitles, named=True)
+    found = cues(transcript, options.subtitles, named=transcript.names_speakers)
     blocks = [f"{number}\n{_times(cue)}\n{_text(cue)}\n\n" for number, cue in enumerate(found, 1)]
     return "".join(blocks) + "\n"
 

@@ -9,7 +9,9 @@ from dropscribe.transcript import Transcript
 
 
 def vtt(transcript: Transcript, options: JobOptions) -> str:
-    blocks = [f"{_times(cue)}\n{_payload(cue)}\n\n" for cue in cues(transcript, options.subtitles)]
+    named = transcript.names_speakers
+    found = cues(transcript, options.subtitles)
+    blocks = [f"{_times(cue)}\n{_payload(cue, named)}\n\n" for cue in found]
     return "WEBVTT\n\n" + "".join(blocks)
 
 
@@ -17,9 +19,9 @@ def _times(cue: Cue) -> str:
     return f"{timestamp(cue.start_ms)} --> {timestamp(cue.end_ms)}"
 
 
-def _payload(cue: Cue) -> str:
+def _payload(cue: Cue, named: bool) -> str:
     text = _escaped("\n".join(cue.lines))
-    return f"<v {_escaped(cue.speaker)}>{text}" if cue.speaker else text
+    return f"<v {_escaped(cue.speaker)}>{text}" if named and cue.speaker else text
 
 
 def _escaped(text: str) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from dropscribe.api import Answer, DurationUsage, Format
-from dropscribe.assembly import Asked, Assembled, assemble
+from dropscribe.assembly import Asked, Assembled, Speakers, assemble
 from dropscribe.aws import Bucket
 from dropscribe.formats import OUTPUTS, RECEIPT_SUFFIX
 from dropscribe.job import (
@@ -90,9 +90,14 @@ def _assembled(job: _Job) -> Assembled:
         duration_ms=job.manifest.audio_ms,
         task=options.task,
         language="en" if options.task == "translate" else options.language,
-        known_speakers=options.known_speaker_names or [],
-        leader=job.manifest.leader,
         whisper=job.manifest.engine != "offline",
+        speakers=Speakers(
+            known=options.known_speaker_names or [],
+            leader=job.manifest.leader,
+            by_voice=job.manifest.voices,
+            fewest=options.min_speakers,
+            most=options.max_speakers,
+        ),
     )
 
 

@@ -17,8 +17,16 @@ from dropscribe import audio, models
 from dropscribe.aws import Bucket
 from dropscribe.errors import Rejected
 from dropscribe.formats import LONGEST_KEY_BYTES, LONGEST_UPLOAD_KEY_BYTES
-from dropscribe.job import Chunk, Manifest, Source, chunk_audio_key, manifest_key, options_key
-from dropscribe.known_speakers import reserved_bytes, with_clips
+from dropscribe.job import (
+    Chunk,
+    Manifest,
+    Source,
+    chunk_audio_key,
+    known_voice_key,
+    manifest_key,
+    options_key,
+)
+from dropscribe.known_speakers import as_clips, reserved_bytes, with_clips
 from dropscribe.options import (
     LARGEST_OPTION_FILE_BYTES,
     JobOptions,
@@ -38,6 +46,11 @@ FOLDER_PREFIX: Final = "recording-"
 TRACK_BYTES_A_SECOND: Final = audio.SAMPLE_BYTES * audio.SAMPLE_RATE_HZ
 CHUNKS_AT_ONCE: Final = 3
 """Cut, hashed and stored at the same time: while one is on its way, another is cut."""
+NO_WHISPER: Final = (
+    "engine `whisper` is not part of this deployment: build its image and deploy with parameter "
+    "WhisperImageUri (docs/gpu.md), or use `openai` (any OpenAI-compatible Whisper server works "
+    "through the ApiBaseUrl parameter) or `offline`"
+)
 SHORTEST_DIARIZED_MS: Final = 300_000
 """Who speaks is told within one request: fewer, longer chunks know more of each voice."""
 
@@ -54,10 +67,35 @@ class Settings(BaseModel):
     """Comma-separated; empty: all that a job can honestly give."""
     MAX_AUDIO_MINUTES: float
     MAX_CONCURRENCY: int
+    TRANSCRIBE_FUNCTION_ARN: str
+    WHISPER_FUNCTION_ARN: str
+    """Empty: engine `whisper` is not deployed."""
+    WHISPER_MODEL: str
+    """That of jobs for engine `whisper` which name none."""
+    VOICE_MODEL: str
+    """What tells voices apart where the model does not: see `voices.load`. `none`: nothing."""
+    WHISPER_MAX_CONCURRENCY: int
+    """Of one job's chunks: GPUs are fewer than functions."""
 
     @property
     def max_audio_ms(self) -> int:
         return round(self.MAX_AUDIO_MINUTES * 60_000)
+
+    @property
+    def tells_voices(self) -> bool:
+        return self.VOICE_MODEL != "none"
+
+    def transcriber(self, engine: str) -> str:
+        """ARN of the function for an engine. Raises `Rejected`: it is not deployed."""
+        if engine != "whisper":
+            return self.TRANSCRIBE_FUNCTION_ARN
+        if not self.WHISPER_FUNCTION_ARN:
+            raise Rejected("unsupported_by_model", NO_WHISPER)
+        return self.WHISPER_FUNCTION_ARN
+
+    def concurrency(self, engine: str) -> int:
+        """How many chunks of one job are transcribed at once."""
+        return self.WHISPER_MAX_CONCURRENCY if engine == "whisper" else self.MAX_CONCURRENCY
 
 
 def normalize(job_id: str, source: Source, settings: Settings, deadline: float) -> Manifest:
@@ -71,15 +109,35 @@ def normalize(job_id: str, source: Source, settings: Settings, deadline: float) 
     resolved = resolve(_option_layers(source, settings))
     # A job that fails from here on is told of with its labels and tenant.
     work.write(options_key(job_id), resolved.options.model_dump_json())
-    model = _model(resolved)
-    options = with_clips(resolved.options, Bucket(source.bucket))
+    settings.transcriber(resolved.options.engine)
+    model = _model(resolved.options, settings)
+    options, known = _known_speakers(resolved.options, model, Bucket(source.bucket))
     decoded = _decode(job_id, source, _Wanted(model, options, settings), deadline)
     decoded.timings_ms["normalize"] = _ms(time.monotonic() - started)
     manifest = _manifest(
-        job_id, source, resolved.model_copy(update={"options": options}), model, decoded
+        job_id,
+        source,
+        resolved.model_copy(update={"options": options}),
+        model,
+        decoded,
+        tells_voices=settings.tells_voices,
     )
+    if manifest.voices:
+        keys = {name: known_voice_key(job_id, at) for at, name in enumerate(known)}
+        for name, key in keys.items():
+            work.write(key, known[name], "audio/flac")
+        manifest = manifest.model_copy(update={"known_voices": keys})
     work.write(manifest_key(job_id), manifest.model_dump_json())
     return manifest
+
+
+def _known_speakers(
+    options: JobOptions, model: models.Model, uploads: Bucket
+) -> tuple[JobOptions, dict[str, bytes]]:
+    """Their clips: with the options where the model compares voices, beside them where we do."""
+    if model.speakers:
+        return with_clips(options, uploads), {}
+    return options, as_clips(options, uploads)
 
 
 @dataclass(frozen=True)
@@ -110,7 +168,7 @@ class _Wanted:
             track.duration_ms,
             track.pauses,
             longest_ms=models.longest_chunk_ms(self.model, beside_bytes),
-            parallel=max(self.settings.MAX_CONCURRENCY // tracks, 1),
+            parallel=max(self.settings.concurrency(self.model.engine) // tracks, 1),
             shortest_ms=SHORTEST_DIARIZED_MS if self.model.speakers else SHORTEST_MS,
         )
 
@@ -173,11 +231,13 @@ def _cut(job_id: str, tracks: list[audio.Track], wanted: _Wanted, deadline: floa
         return list(pool.map(stored, range(len(pieces))))
 
 
-def _model(resolved: Resolved) -> models.Model:
+def _model(options: JobOptions, settings: Settings) -> models.Model:
     """The job's model. Impossible formats are refused before the work, not after."""
-    options = resolved.options
-    model = models.choose(options, datetime.now(UTC).date())
-    models.formats_for(model, options, speakers=options.channels == "split")
+    if (options.engine, options.model) == ("whisper", "auto"):
+        options = options.model_copy(update={"model": settings.WHISPER_MODEL})
+    voices = settings.tells_voices
+    model = models.choose(options, datetime.now(UTC).date(), voices=voices)
+    models.formats_for(model, options, speakers=voices or options.channels == "split")
     return model
 
 
@@ -202,10 +262,19 @@ def _fetch(source: Source, path: Path, settings: Settings, tracks: int) -> str:
 
 
 def _manifest(
-    job_id: str, source: Source, resolved: Resolved, model: models.Model, decoded: _Decoded
+    job_id: str,
+    source: Source,
+    resolved: Resolved,
+    model: models.Model,
+    decoded: _Decoded,
+    *,
+    tells_voices: bool,
 ) -> Manifest:
-    shutdown = models.shutdown_warning(model, datetime.now(UTC).date())
     channels = {chunk.channel for chunk in decoded.chunks}
+    mixed = channels == {None}
+    voices = tells_voices and mixed and not model.speakers
+    formats = models.formats_for(model, resolved.options, speakers=voices or len(channels) > 1)
+    voices = voices and "diarized_json" in formats
     return Manifest(
         job_id=job_id,
         source=source,
@@ -214,13 +283,25 @@ def _manifest(
         option_sources=resolved.sources,
         engine=model.engine,
         model=model.name,
-        formats=models.formats_for(model, resolved.options, speakers=len(channels) > 1),
+        formats=formats,
         audio_ms=decoded.audio_ms,
         chunks=decoded.chunks,
-        leader=decoded.liveliest if model.speakers and channels == {None} else None,
-        warnings=[*decoded.warnings, *([shutdown] if shutdown else [])],
+        voices=voices,
+        leader=decoded.liveliest if model.speakers and mixed else None,
+        warnings=[*decoded.warnings, *_warnings(model, resolved.options, told=voices)],
         timings_ms=decoded.timings_ms,
     )
+
+
+def _warnings(model: models.Model, options: JobOptions, *, told: bool) -> list[str]:
+    """`told`: whether we tell speakers apart by ourselves."""
+    shutdown = models.shutdown_warning(model, datetime.now(UTC).date())
+    bounded = options.min_speakers or options.max_speakers
+    idle = "min_speakers and max_speakers had no effect: nobody told speakers apart by their voices"
+    return [
+        *([shutdown] if shutdown else []),
+        *([idle] if bounded and not (told or model.speakers) else []),
+    ]
 
 
 def _option_layers(source: Source, settings: Settings) -> list[Layer]:

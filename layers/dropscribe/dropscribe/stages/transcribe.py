@@ -7,15 +7,16 @@ once more, on their own.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dropscribe import models, sound
 from dropscribe.api import Answer, Request, TranscriptionRequest
@@ -38,7 +39,6 @@ from dropscribe.passage import parse_answer, passage
 from dropscribe.spans import Span
 from dropscribe.speakers import (
     Voice,
-    VoiceModel,
     alias,
     clips,
     data_url,
@@ -50,8 +50,14 @@ from dropscribe.stages.kept import load_manifest, load_record, read
 from dropscribe.timestamps import timestamp
 from dropscribe.transcript import Segment
 
+if TYPE_CHECKING:
+    # It imports numpy, which not every job needs.
+    from dropscribe.diarization import WindowModel
+
 FOLDER_PREFIX: Final = "chunk-"
 """Of the folder that a run works in."""
+LEFT_FOR_WRITING_S: Final = 15
+"""Kept back from a function's time, so that an answer that came late is still written."""
 LEAST_FOR_A_HOLE_S: Final = 60
 """Of a run's time: an answer about a minute of audio takes seconds, a busy API has us wait."""
 HOLE_MARGIN_MS: Final = 300
@@ -95,6 +101,12 @@ class _Asking:
         if self.work.download(self.chunk.key, path) is None:
             raise Rejected("internal", f"{self.work.uri(self.chunk.key)} is gone: upload again")
         return path
+
+    def clip(self, key: str) -> bytes:
+        """Samples of a known speaker's voice."""
+        path = self.folder / "clip.flac"
+        path.write_bytes(read(self.work, key))
+        return sound.read(path)
 
     def ask(
         self, name: str, audio: Path, sha256: str, span: Span, request: Request
@@ -140,26 +152,33 @@ class _Asking:
         return result.model_dump_json().encode()
 
 
+def clear_leftovers() -> None:
+    """A run that was killed at its timeout leaves its files on this environment's disk."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def transcribe(
     job_id: str,
     index: int,
     work: Bucket,
-    engine_for: Callable[[str], tuple[Engine, str]],
+    engine_for: Callable[[Manifest], tuple[Engine, str]],
     deadline: float,
-    voice_model: VoiceModel | None = None,
+    voice_model_for: Callable[[], WindowModel | None] = lambda: None,
 ) -> ChunkRecord:
     """Get one chunk's answer, and those about the holes in it; note where they are.
 
-    `engine_for`: an engine's name → the engine and its endpoint. `deadline`: `time.monotonic()` at
-    which the caller needs the result. `voice_model`: what tells voices apart, where one is
-    installed. Raises `Rejected` or `Unavailable`.
+    `engine_for`: a job's manifest → the engine and its endpoint. `deadline`: `time.monotonic()` at
+    which the caller needs the result. `voice_model_for`: loads what tells voices apart, where that
+    is installed. Raises `Rejected` or `Unavailable`.
     """
     started = time.monotonic()
     manifest = load_manifest(work, job_id)
     chunk = manifest.chunks[index]
     options = manifest.options.model_copy(update={"model": manifest.model})
-    model = models.choose(options, datetime.now(UTC).date())
-    engine, endpoint = engine_for(manifest.engine)
+    model = models.choose(options, datetime.now(UTC).date(), voices=manifest.voices)
+    engine, endpoint = engine_for(manifest)
+    voice_model = voice_model_for() if manifest.voices or model.speakers else None
     with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
         asking = _Asking(work, manifest, chunk, model, engine, endpoint, Path(folder), deadline)
         record = _answered(asking, voice_model)
@@ -169,13 +188,19 @@ def transcribe(
     return record
 
 
-def _answered(asking: _Asking, voice_model: VoiceModel | None) -> ChunkRecord:
+def _answered(asking: _Asking, voice_model: WindowModel | None) -> ChunkRecord:
     """The chunk's answer, what is heard in the chunk, and the answers about holes."""
     chunk, audio, request = asking.chunk, asking.chunk_audio(), _request(asking)
     with ThreadPoolExecutor(1) as meanwhile:
         listening = meanwhile.submit(_listened, audio) if asking.model.timed else None
+        diarizing = (
+            meanwhile.submit(lambda: _diarized(asking, *listening.result(), voice_model))
+            if listening and voice_model and asking.manifest.voices
+            else None
+        )
         piece, answer = asking.ask(chunk.name, audio, chunk.sha256, chunk.span, request)
         samples, prepared = listening.result() if listening else (b"", None)
+        by_voice = diarizing.result() if diarizing else {}
     told = passage(Span(0, chunk.duration_ms), answer, chunk.channel)
     if told.segments is None and told.text:
         # Nobody can say which of the speech has words.
@@ -203,7 +228,31 @@ def _answered(asking: _Asking, voice_model: VoiceModel | None) -> ChunkRecord:
         speech=[span.moved(chunk.start_ms) for span in heard.speech],
         silent=[span.moved(chunk.start_ms) for span in heard.silent],
         refused=asked.refused,
+        **by_voice,
     )
+
+
+def _diarized(
+    asking: _Asking, samples: bytes, prepared: Prepared, voice_model: WindowModel
+) -> dict[str, Any]:
+    """Whose voice is heard when in the chunk; with the first chunk, what known voices are like."""
+    from dropscribe.diarization import diarize
+
+    manifest, chunk = asking.manifest, asking.chunk
+    # Of several chunks each may have fewer than all of them together.
+    fewest = manifest.options.min_speakers or 1 if len(manifest.chunks) == 1 else 1
+    found = diarize(samples, voice_model, heard=prepared, fewest=fewest)
+    known = manifest.known_voices if chunk.index == 0 else {}
+    return {
+        "turns": [
+            replace(
+                turn, start_ms=turn.start_ms + chunk.start_ms, end_ms=turn.end_ms + chunk.start_ms
+            )
+            for turn in found.turns
+        ],
+        "voices": found.voices,
+        "known_voices": {name: voice_model.embed(asking.clip(key)) for name, key in known.items()},
+    }
 
 
 def _listened(audio: Path) -> tuple[bytes, Prepared]:
@@ -247,7 +296,7 @@ def _voices(
     name: str,
     segments: Sequence[Segment],
     samples: bytes,
-    voice_model: VoiceModel | None,
+    voice_model: WindowModel | None,
 ) -> list[Voice]:
     """Of each label in an answer; the leader's come with a clip for the other chunks."""
     duration_ms = sound.length_ms(samples)
@@ -288,7 +337,7 @@ class _Holes:
     """Stretches of speech without words, each asked about once more on its own."""
 
     def __init__(
-        self, asking: _Asking, samples: bytes, request: Request, voice_model: VoiceModel | None
+        self, asking: _Asking, samples: bytes, request: Request, voice_model: WindowModel | None
     ) -> None:
         self._asking, self._samples, self._request = asking, samples, request
         self._voice_model = voice_model

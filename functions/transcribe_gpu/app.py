@@ -1,0 +1,62 @@
+"""Transcribe, for engine `whisper`: one chunk through a Whisper model in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from dropscribe import voices
+from dropscribe.aws import Bucket
+from dropscribe.diarization import WindowModel
+from dropscribe.engines import Engine, whisper
+from dropscribe.errors import Rejected
+from dropscribe.job import Manifest
+from dropscribe.messages import TranscribeRequest
+from dropscribe.stages.transcribe import LEFT_FOR_WRITING_S, clear_leftovers, transcribe
+
+logger = Logger()
+metrics = Metrics()
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(correlation_id_path="job_id")
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    request = TranscribeRequest.model_validate(event)
+    left_s = context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_WRITING_S
+    deadline = time.monotonic() + left_s
+    work = Bucket(os.environ["WORK_BUCKET"])
+    clear_leftovers()
+    record = transcribe(request.job_id, request.chunk, work, engine, deadline, voice_model)
+    cached = record.chunk.cached
+    logger.info("transcribed", chunk=record.index, cached=cached, holes=len(record.holes))
+    metrics.add_metric("CachedChunks" if cached else "Chunks", MetricUnit.Count, 1)
+    return {"chunk": record.index}
+
+
+def engine(manifest: Manifest) -> tuple[Engine, str]:
+    """The engine, and what tells its answers from those of other models and machines."""
+    return whisper.transcribe, whisper.endpoint(manifest.model)
+
+
+def voice_model() -> WindowModel | None:
+    """What tells voices apart; loaded once a process."""
+    name = os.environ["VOICE_MODEL"]
+    return None if name == "none" else voices.load(name)
+
+
+def load_early(model: str) -> None:
+    """Before the first chunk. A model that is missing is an error of the jobs that ask for it."""
+    with contextlib.suppress(Rejected):
+        whisper.load(model)
+
+
+# On managed instances a start may take 15 minutes, and no chunk comes before it is done. Ordinary
+# functions have 10 s, so there the first chunk loads the model.
+if os.environ.get("LOAD_EARLY"):
+    load_early(os.environ["WHISPER_MODEL"])
