@@ -1,5 +1,5 @@
 # `make help` lists what there is. Everything is installed by make itself, into .venv and .venv-tools.
-.PHONY: help demo test long check lint template build conformance bench image deploy pins clean
+.PHONY: help demo test long check lint template build conformance bench whisper image deploy pins clean
 .DEFAULT_GOAL := help
 
 PINS := $(wildcard layers/*/requirements.txt) functions/transcribe_gpu/requirements.txt .ci/constraints.txt
@@ -45,6 +45,10 @@ bench: .venv/.test ## what the route, the client and long recordings cost, each 
 	.venv/bin/python -m bench.api
 	.venv/bin/python -m bench.long
 
+whisper: .venv-bench/.ok ## bench engine whisper beside what others run Whisper with, and the telling apart of speakers
+	.venv-bench/bin/python -m bench.whisper
+	.venv-bench/bin/python -m bench.diarization
+
 # MODEL: a folder of the project with a model in CTranslate2's format, or the name of one on the Hugging Face hub.
 # CUDA=1: for a GPU. IMAGE: the name to give it.
 IMAGE ?= dropscribe-whisper
@@ -79,6 +83,11 @@ deploy: build ## to your AWS account, asking for each parameter
 		install --silent --no-package-lock --no-save --prefix .venv-tools asl-validator@4.0.0
 	touch $@
 
+# PyTorch and what runs Whisper on it, for comparison only: some 6 GB.
+.venv-bench/.ok: .venv/.ok bench/requirements.txt
+	.ci/install .venv-bench $(CONSTRAINTS) --requirement bench/requirements.txt --editable '.[whisper,voices,speech,server]'
+	touch $@
+
 # Each version of OpenAI's own SDKs in an environment of its own.
 .venv-conformance/.ok: .venv-tools/.ok $(wildcard tests/conformance/python-*.txt)
 	for major in 1 2 3; do \
@@ -100,5 +109,5 @@ pins: .venv/.ok ## renew .ci/constraints.txt and .ci/tools.txt
 		--no-header --no-annotate -o .ci/tools.txt
 
 clean: ## remove everything that make made
-	rm -rf .venv .venv-tools .venv-conformance .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-tools .venv-conformance .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """How often the wrong person is said to speak: diarization error rates beside the simplest guess.
 
     pip install pyannote.metrics==4.2.0 espeakng-loader==0.2.4     beside what the package needs
-    python -m bench.diarization [../shared/speech] [model]
+    python -m bench.diarization [model.onnx]
 
 Two excerpts of real meetings with reference turns, and three synthesized voices taking turns. Error
 rates are pyannote.metrics', with overlapped speech counted: with a collar of 250 ms on both sides
@@ -11,27 +11,24 @@ takes it.
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import imageio_ffmpeg
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
-from dropscribe import audio, sound, voices
+from dropscribe import sound, voices
 from dropscribe.diarization import WindowModel, diarize
-from dropscribe.spans import Span
 from dropscribe.speakers import ChunkVoices, link
 from dropscribe.turns import Turn
 from tests.espeak import say
 
+DATA: Final = Path(__file__).parents[1] / "tests" / "data"
 MEETINGS: Final = ("meeting-dev00", "meeting-tst00")
 """Thresholds were chosen with an eye on the first."""
 COLLARS_S: Final = (0.5, 0.25, 0.0)
@@ -63,10 +60,9 @@ class Recording(NamedTuple):
 
 
 def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/speech")
-    model = voices.load(sys.argv[2] if len(sys.argv) > 2 else voices.SHIPPED)
+    model = voices.load(sys.argv[1] if len(sys.argv) > 1 else voices.SHIPPED)
     print(f"{'diarization error, %':32}{'±250 ms':>9}{'±125 ms':>9}{'none':>9}  speakers")
-    for recording in [*(meeting(folder / name) for name in MEETINGS), synthesized()]:
+    for recording in [*(meeting(DATA / name) for name in MEETINGS), synthesized()]:
         number = len({turn.label for turn in recording.truth})
         whole = [Turn(0, sound.length_ms(recording.samples), "x")]
         guesses = {
@@ -82,13 +78,7 @@ def main() -> None:
 
 
 def meeting(path: Path) -> Recording:
-    with tempfile.TemporaryDirectory() as name:
-        (Path(name) / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
-        os.environ["PATH"] = f"{name}{os.pathsep}{os.environ['PATH']}"
-        wav, flac = path.with_suffix(".wav"), Path(name) / "x.flac"
-        (track,) = audio.normalize(wav, Path(name), max_ms=3_600_000, timeout_s=60).tracks
-        audio.cut(track, Span(0, track.duration_ms), flac)
-        samples = sound.read(flac)
+    samples = sound.read(path.with_suffix(".flac"))
     lines = path.with_suffix(".rttm").read_text().splitlines()
     return Recording(path.name, samples, [_turn(line.split()) for line in lines])
 

@@ -309,7 +309,7 @@ class TestWhatItHears:
             assert segment.tokens
 
     def test_tokens_joined_are_the_text_and_each_has_its_probability(self, spoken: Spoken) -> None:
-        _, parts = whisper.recognize(spoken[0], request())
+        _, parts = whisper.recognize(spoken[0], request(include=["logprobs"]))
         for part in parts:
             text = b"".join(bytes(logprob.bytes or []) for logprob in part.logprobs)
             assert text.decode() == part.segment.text
@@ -322,7 +322,7 @@ class TestLongAudio:
     def test_words_of_the_last_minute_are_where_they_were_said(
         self, write: Write, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """No drift, over blocks of a minute as over those of 20."""
+        """No drift, over blocks of a minute as over those of 10."""
         monkeypatch.setattr(whisper, "BLOCK_S", 60)
         monkeypatch.setattr(whisper, "SEAM_S", 20)
         sentences = [SENTENCES[number % len(SENTENCES)] for number in range(40)]
@@ -441,7 +441,7 @@ class TestKnownFailures:
             return answered(result, [first, *[word] * 60, result.sequences_ids[0][-1]], -3.0, 0.0)
 
         fails(first_loops)
-        _, found = whisper.recognize(write(*parts), request())
+        _, found = whisper.recognize(write(*parts), request(include=["logprobs"]))
         whole = list(found)
         assert [word.word.lower() for part in whole for word in part.words] == [
             word.text for word in words

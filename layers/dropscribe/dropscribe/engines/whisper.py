@@ -46,9 +46,8 @@ from dropscribe.errors import Rejected
 from dropscribe.languages import name_of
 from dropscribe.sound import SAMPLE_BYTES, SAMPLE_RATE_HZ, frames, length_s
 
-BLOCK_S: Final = 20 * 60
-"""Decoded at once of long audio, so that memory does not grow with it: some 250 MB beside the
-model's."""
+BLOCK_S: Final = 10 * 60
+"""Decoded at once of long audio, so that memory does not grow with it."""
 SEAM_S: Final = 60
 """At the end of a block, in which the next one begins, where nobody speaks."""
 WINDOW_S: Final = 30
@@ -158,6 +157,8 @@ class _Asked:
     prompt: str | None
     hotwords: str | None
     speech: VadOptions
+    logprobs: bool
+    """Whether those of tokens are wanted."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -184,6 +185,7 @@ def _asked(request: Request, model: _Loaded) -> _Asked:
         prompt=_fitting(model, request.prompt, hotwords),
         hotwords=hotwords,
         speech=_speech_options(given.chunking_strategy if given else None),
+        logprobs=bool(given and given.include),
     )
 
 
@@ -306,13 +308,19 @@ class _Block:
     def _recognized(self, segment: Segment, from_s: float, window: _Window) -> Recognized:
         """`from_s`: where the samples of its times begin, in the block."""
         start_s = self._start_s + from_s
+        last_s = self._start_s + len(self._samples) / SAMPLE_RATE_HZ
+
+        def at(seconds: float) -> float:
+            """faster-whisper rounds a window's length up."""
+            return round(min(start_s + float(seconds), last_s), 3)
+
         words = [(word.word.strip(PUNCTUATION), word) for word in segment.words or []]
         return Recognized(
             segment=TranscriptionSegment(
                 id=0,
                 seek=int((self._start_s + window.start / SAMPLE_RATE_HZ) * FRAMES_A_SECOND),
-                start=round(start_s + segment.start, 3),
-                end=round(start_s + segment.end, 3),
+                start=at(segment.start),
+                end=at(segment.end),
                 text=segment.text,
                 tokens=segment.tokens,
                 temperature=segment.temperature,
@@ -323,13 +331,13 @@ class _Block:
             words=[
                 TranscriptionWord(
                     word=text,
-                    start=round(start_s + float(word.start), 3),
-                    end=round(start_s + float(word.end), 3),
+                    start=at(word.start),
+                    end=at(word.end),
                 )
                 for text, word in words
                 if text
             ],
-            logprobs=self._model.aligner.logprobs(segment.tokens),
+            logprobs=self._model.aligner.logprobs(segment.tokens) if self.asked.logprobs else [],
         )
 
 
@@ -340,12 +348,18 @@ def _with_language(asked: _Asked, language: str) -> _Asked:
 def _parts(
     model: _Loaded, block: _Block, blocks: Iterator[tuple[float, Samples]]
 ) -> Iterator[Recognized]:
-    """Of the first block with speech, whose language is the recording's, and of those after it."""
+    """Of the first block with speech, whose language is the recording's, and of those after it.
+
+    Each is let go before the next is read.
+    """
     asked = block.asked
     yield from block.parts()
+    del block
     for start_s, samples in blocks:
-        block = _Block(model, asked, start_s, samples)  # the one before is let go
-        yield from block.parts()
+        following = _Block(model, asked, start_s, samples)
+        del samples
+        yield from following.parts()
+        del following
 
 
 def _numbered(parts: Iterator[Recognized]) -> Iterator[Recognized]:
@@ -395,7 +409,7 @@ def _untold(window: _Window, heard_to: int, pad_ms: int) -> int | None:
 
 
 def _blocks(audio: Path) -> Iterator[tuple[float, Samples]]:
-    """Start in seconds and samples of stretches of up to 20 minutes."""
+    """Start in seconds and samples of stretches of up to 10 minutes and a little."""
     start, held = 0, bytearray()
     for frame, is_last in frames(audio, SEAM_S * SAMPLE_RATE_HZ * SAMPLE_BYTES):
         held += frame
@@ -404,7 +418,7 @@ def _blocks(audio: Path) -> Iterator[tuple[float, Samples]]:
         samples = _floats(held)
         end = len(samples) if is_last else _quiet(samples)
         yield start / SAMPLE_RATE_HZ, samples[:end]
-        del held[: end * SAMPLE_BYTES]
+        del samples, held[: end * SAMPLE_BYTES]
         start += end
 
 
