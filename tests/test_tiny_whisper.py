@@ -32,15 +32,13 @@ MOST_MB = 4
 NEAR_MS = 150
 WAYS = ["with timestamps", "without", "batched, VAD"]
 PRECISIONS = pytest.mark.parametrize(
-    ("precision", "way"), [*(("int8", way) for way in WAYS), ("float32", WAYS[0])]
+    ("precision", "way"), [("int8", WAYS[0]), ("int8", WAYS[2]), ("float32", WAYS[0])]
 )
-UTTERANCES = 4
-MOST_WRONG = 0.08
+UTTERANCES = 9
+MOST_WRONG = 0.06
 """Of the words: it miscounts one that is said twice at once. See tools/tiny_whisper/README.md."""
-SHORT_S = 4
-"""It was hardly trained on windows with more than one turn in them."""
-LONG_WINDOWS = pytest.mark.xfail(reason="needs more training on windows of 30 s", strict=True)
-PROMPTS = pytest.mark.xfail(reason="needs more training with prompts", strict=True)
+SHORT_S = 8
+"""It leaves out sentences where a window of 30 s is full of them."""
 
 
 @cache
@@ -97,15 +95,6 @@ def test_words_that_voices_unheard_in_training_say_are_the_words_heard(
     assert wrong <= MOST_WRONG * total
 
 
-@LONG_WINDOWS
-@pytest.mark.parametrize("way", WAYS)
-def test_a_conversation_longer_than_a_window_loses_and_repeats_nothing(way: str) -> None:
-    recording = conversation()
-    assert len(recording.samples) > 30 * RATE_HZ
-    got = heard(ways(loaded("int8"))[way](recording.samples)[0])
-    assert word_errors(said(recording), plain(got.text)) <= MOST_WRONG * len(recording.words)
-
-
 def test_a_conversation_in_short_windows_loses_and_repeats_nothing() -> None:
     recording = conversation()
     batched = BatchedInferencePipeline(loaded("int8"))
@@ -132,15 +121,6 @@ def test_words_are_placed_where_they_are_said(precision: str, way: str) -> None:
             off += off_ms(recording, one)
     assert len(off) > UTTERANCES
     assert max(off) <= NEAR_MS
-
-
-@pytest.mark.xfail(reason="needs more training on ends of turns", strict=True)
-def test_segments_begin_and_end_where_somebody_does(precision: str) -> None:
-    for recording in recordings(german=False):
-        got = heard(loaded(precision).transcribe(recording.samples)[0])
-        (turn,), ((start, end),) = recording.turns, got.turns_ms
-        assert turn[0].start_ms == pytest.approx(start, abs=NEAR_MS)
-        assert turn[-1].end_ms == pytest.approx(end, abs=NEAR_MS)
 
 
 @pytest.mark.parametrize(("german", "language"), [(False, "en"), (True, "de")])
@@ -188,22 +168,18 @@ def test_where_whisper_may_not_say_nothing_the_model_doubts_what_it_says() -> No
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param({"initial_prompt": "Three seven. Please open."}, marks=PROMPTS),
-        pytest.param({"initial_prompt": "Grüße aus Köln, 日本語, before; " * 12}, marks=PROMPTS),
-        pytest.param({"hotwords": "water, garden"}, marks=PROMPTS),
-        pytest.param({"hotwords": "Dropscribe"}, marks=PROMPTS),
         {"condition_on_previous_text": False},
         {"language": "fr"},
-        {"language": "yue", "without_timestamps": True},
+        {"language": "yue"},
         {"beam_size": 1},
         {"beam_size": 5, "patience": 2.0},
     ],
     ids=str,
 )
-def test_prompts_and_settings_do_not_change_what_is_heard(options: dict[str, Any]) -> None:
+def test_settings_do_not_change_what_is_heard(options: dict[str, Any]) -> None:
     model = loaded("int8")
     wrong = total = 0
-    for recording in recordings(german=False)[:4]:
+    for recording in recordings(german=False):
         got = heard(model.transcribe(recording.samples, **{"language": "en", **options})[0])
         wrong += word_errors(said(recording), plain(got.text))
         total += len(recording.words)

@@ -65,7 +65,10 @@ class TestSubmit:
         stages = [line.removeprefix(f"{talk.name}: ") for line in result.stderr.splitlines()]
         assert (stages[0], stages[-1]) == ("uploading", "completed")
         assert "completed  en" in result.stdout
-        assert ".json · .txt · .srt · .vtt · .verbose.json · .receipt.json" in result.stdout
+        assert (
+            ".json · .txt · .srt · .vtt · .verbose.json · .diarized.json · .receipt.json"
+            in result.stdout
+        )
 
     def test_options_that_no_header_carries_travel_in_a_sidecar(
         self, dropscribe: Command, talk: Path, tmp_path: Path

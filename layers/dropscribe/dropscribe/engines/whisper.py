@@ -264,6 +264,7 @@ class _Block:
             temperature=asked.temperatures[0],
             vad_parameters=asked.speech,
             batch_size=model.batch,
+            chunk_length=WINDOW_S,
             **asked.options,
         )
         found = info.transcription_options.clip_timestamps
