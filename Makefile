@@ -50,6 +50,7 @@ whisper: .venv-bench/.ok ## bench engine whisper beside what others run Whisper 
 	.venv-bench/bin/python -m bench.diarization
 
 # MODEL: a folder of the project with a model in CTranslate2's format, or the name of one on the Hugging Face hub.
+# Without attestations, as Lambda takes no image index.
 # CUDA=1: for a GPU. IMAGE: the name to give it.
 IMAGE ?= dropscribe-whisper
 CUDA ?= 0
@@ -58,7 +59,7 @@ ENGINE := $(firstword $(foreach engine,docker podman finch,$(if $(shell command 
 image: ## container image for engine whisper: MODEL=folder or hub name, CUDA=1 for a GPU (docs/gpu.md)
 	@test -n "$(MODEL)" || { echo 'make image MODEL=large-v3-turbo CUDA=1, or MODEL=folder with a model in it' >&2; exit 2; }
 	@test -n "$(ENGINE)" || { echo 'no container engine here: install Docker, Podman or Finch' >&2; exit 2; }
-	DOCKER_BUILDKIT=1 $(ENGINE) build --platform linux/amd64 --file functions/transcribe_gpu/Dockerfile --tag "$(IMAGE)" \
+	DOCKER_BUILDKIT=1 BUILDX_NO_DEFAULT_ATTESTATIONS=1 $(ENGINE) build --platform linux/amd64 --file functions/transcribe_gpu/Dockerfile --tag "$(IMAGE)" \
 		--build-arg CUDA=$(CUDA) --build-arg MODEL="$(MODEL)" \
 		--build-arg MODEL_SOURCE=$(if $(wildcard $(MODEL)/model.bin),folder,hub) .
 

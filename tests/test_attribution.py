@@ -25,19 +25,19 @@ SEGMENTS = [Segment("Good morning.", 0, 900), Segment("Thank you.", 2000, 2800)]
 
 
 def speakers(*chunks: ChunkTurns, **given: object) -> list[str | None]:
-    _, said = attributed(SEGMENTS, WORDS, chunks, **given)  # type: ignore[arg-type]
+    _, said, _ = attributed(SEGMENTS, WORDS, chunks, **given)  # type: ignore[arg-type]
     return [word.speaker for word in said]
 
 
 def test_words_without_any_voice_are_somebodys() -> None:
     assert speakers() == speakers(ChunkTurns([], [])) == ["A"] * 4
-    assert attributed([], [], []) == ([], [])
+    assert attributed([], [], []) == ([], [], None)
 
 
 def test_words_far_from_all_turns_are_of_who_spoke_before() -> None:
     turns = [Turn(300, 900, "0"), Turn(90_000, 99_000, "1")]
     chunk = ChunkTurns(turns, [voice("0", ANN), voice("1", BEN)])
-    told, said = attributed(SEGMENTS, [*WORDS[:2], *words(("uh", 40_000, 40_500))], [chunk])
+    told, said, _ = attributed(SEGMENTS, [*WORDS[:2], *words(("uh", 40_000, 40_500))], [chunk])
     assert [word.speaker for word in said] == ["A"] * 3
     assert [segment.speaker for segment in told] == ["A", "A"]
 
@@ -95,11 +95,11 @@ def test_a_segment_of_one_speaker_has_it_and_one_of_two_leaves_it_to_its_words()
     segment = Segment(" ".join(word.text for word in long), 0, 6000, measured={"avg_logprob": -0.1})
     turns = [Turn(0, 3000, "0"), Turn(3000, 6000, "1")]
     chunk = ChunkTurns(turns, [voice("0", ANN), voice("1", BEN)])
-    (found,), said = attributed([segment], long, [chunk])
+    (found,), said, _ = attributed([segment], long, [chunk])
     assert found.speaker is None
     assert found.measured == segment.measured
     assert [word.speaker for word in said] == ["A"] * 10 + ["B"] * 10
-    (alone,), _ = attributed([segment], long, [ChunkTurns([Turn(0, 6000, "0")], chunk.voices)])
+    (alone,), _, _ = attributed([segment], long, [ChunkTurns([Turn(0, 6000, "0")], chunk.voices)])
     assert alone.speaker == "A"
 
 
@@ -107,6 +107,6 @@ def test_without_words_a_segment_has_the_speaker_of_most_of_its_time() -> None:
     chunk = ChunkTurns(
         [Turn(0, 1000, "0"), Turn(1900, 3000, "1")], [voice("0", ANN), voice("1", BEN)]
     )
-    told, said = attributed(SEGMENTS, [], [chunk])
+    told, said, _ = attributed(SEGMENTS, [], [chunk])
     assert [segment.speaker for segment in told] == ["A", "B"]
     assert said == []

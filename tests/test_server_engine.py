@@ -330,10 +330,15 @@ class TestProcess:
         """Of all that was asked of it so far."""
         text = server.post(SPEECH, name="my-secret.wav", prompt="classified").json()["text"]
         assert server.http.get("/models", headers={"authorization": "Bearer x"}).status_code == 401
+
+        def lines() -> list[dict[str, object]]:
+            text = server.log.read_text()
+            return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+        # A line is written after the answer.
+        until(lambda: {line["status"] for line in lines()} >= {200, 401})
         log = server.log.read_text()
-        lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
         others = {line for line in log.splitlines() if not line.startswith("{")}
         # Of the one that was killed before it was ready.
         assert others <= {"engine `offline` did not start, see the lines above"}
-        assert {line["status"] for line in lines} >= {200, 401}
         assert not [said for said in (text, KEY, "secret", "classified") if said in log]

@@ -318,7 +318,7 @@ class TestFunctions:
             (
                 "WhisperGpuFunction",
                 "transcribe",
-                {"WORK_BUCKET", "WHISPER_MODEL", "VOICE_MODEL", "LOAD_EARLY"},
+                {"WORK_BUCKET", "WHISPER_MODEL", "VOICE_MODEL", "WHISPER_DEVICE", "LOAD_EARLY"},
             ),
             ("WhisperCpuFunction", "transcribe", {"WORK_BUCKET", "WHISPER_MODEL", "VOICE_MODEL"}),
         ],

@@ -30,6 +30,8 @@ from tools.tiny_whisper.words import IN_ENGLISH, VOCABULARY, tokenizer, vocabula
 FOLDER = DATA / "tiny-whisper"
 MOST_MB = 4
 NEAR_MS = 150
+MOST_FAR = 0.05
+"""Of the beginnings and ends of words."""
 WAYS = ["with timestamps", "without", "batched, VAD"]
 PRECISIONS = pytest.mark.parametrize(
     ("precision", "way"), [("int8", WAYS[0]), ("int8", WAYS[2]), ("float32", WAYS[0])]
@@ -120,7 +122,7 @@ def test_words_are_placed_where_they_are_said(precision: str, way: str) -> None:
         if plain(one.text) == said(recording):
             off += off_ms(recording, one)
     assert len(off) > UTTERANCES
-    assert max(off) <= NEAR_MS
+    assert sum(ms > NEAR_MS for ms in off) <= MOST_FAR * len(off)
 
 
 @pytest.mark.parametrize(("german", "language"), [(False, "en"), (True, "de")])

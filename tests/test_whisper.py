@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ from dropscribe.api import (
     TranslationRequest,
 )
 from dropscribe.engines import Recognized, whisper
-from dropscribe.errors import Rejected
+from dropscribe.errors import JobError, Rejected
 from tests import espeak
 from tests.conftest import DATA
 
@@ -167,6 +168,22 @@ class TestBadInput:
         with pytest.raises(Rejected, match="cannot be loaded"):
             whisper.load(str(tmp_path / "model"))
 
+    @pytest.mark.parametrize(
+        ("file", "reason"),
+        [("config.json", "cannot be loaded"), ("preprocessor_config.json", "config.json says 128")],
+    )
+    def test_a_folder_that_is_not_complete_is_refused(
+        self, file: str, reason: str, tmp_path: Path
+    ) -> None:
+        shutil.copytree(TINY, tmp_path / "model")
+        path = tmp_path / "model" / file
+        settings = json.loads(path.read_text())
+        path.unlink()
+        if "feature_size" in settings:
+            path.write_text(json.dumps({**settings, "feature_size": 128}))
+        with pytest.raises(Rejected, match=reason):
+            whisper.load(str(tmp_path / "model"))
+
     def test_a_language_that_the_model_does_not_know_is_refused(self, write: Write) -> None:
         with pytest.raises(Rejected, match="does not know the language `xx`"):
             heard(write(silence(1)), request(language="xx"))
@@ -175,7 +192,7 @@ class TestBadInput:
         ("variable", "value", "reason"),
         [
             ("WHISPER_DEVICE", "tpu", "set auto, cpu or cuda"),
-            ("WHISPER_DEVICE", "cuda", "no GPU is found"),
+            ("WHISPER_DEVICE", "cuda", "engine_unavailable: .*no GPU is found"),
             ("WHISPER_COMPUTE_TYPE", "int2", "not possible here: set auto, "),
         ],
     )
@@ -183,7 +200,7 @@ class TestBadInput:
         self, variable: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv(variable, value)
-        with pytest.raises(Rejected, match=reason):
+        with pytest.raises(JobError, match=reason):
             whisper.endpoint(str(TINY))
 
     def test_what_is_no_audio_of_ours_is_refused(self, tmp_path: Path) -> None:
@@ -356,6 +373,20 @@ class TestLongAudio:
             range(len(answer.segments or []))
         )
 
+    def test_a_block_is_cut_in_pauses_of_a_breath(self) -> None:
+        parts, words = talk([*SENTENCES] * 3, [0.4] * 12)
+        samples = np.concatenate(parts).astype(np.float32)
+        samples /= 32768
+        cut_s = whisper._quiet(samples) / RATE_HZ
+        assert 0 < cut_s < words[-1].end_s
+        assert not any(word.start_s < cut_s < word.end_s for word in words)
+
+    def test_a_block_without_a_pause_is_cut_where_it_is_softest(self) -> None:
+        samples = np.full(60 * RATE_HZ, 0.1, np.float32)
+        samples[30 * RATE_HZ : 30 * RATE_HZ + 4000] = 0.01
+        samples *= np.sin(np.arange(len(samples)) * 0.2).astype(np.float32)
+        assert 30 <= whisper._softest(samples) / RATE_HZ <= 30.25
+
     def test_a_block_is_cut_where_nobody_speaks(self, spoken: Spoken) -> None:
         path, words = spoken
         samples = np.frombuffer(sound.read(path), np.int16).astype(np.float32) / 32768
@@ -434,6 +465,25 @@ class TestKnownFailures:
         assert said(answer) == [word.text for word in spoken[1]]
         assert all(map(in_place, answer.words or [], spoken[1]))
 
+    def test_the_second_look_hears_no_more_than_the_first(
+        self, write: Write, fails: Fails, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Not what lies between the sentences of a window: a minute of hiss each."""
+        hiss = noise(60, 60.0)
+        first, second = (espeak.say(text, VOICE).samples for text in SENTENCES[:2])
+        said_ = [word.text for text in SENTENCES[:2] for word in espeak.say(text, VOICE).words]
+        audio = write(silence(1), first, hiss, second, silence(1))
+        assert said(heard(audio)) == said_
+        fails(lambda result: answered(result, result.sequences_ids[0][::-1], -2.0, 0.0))
+        answer = heard(audio)
+        assert said(answer) == said_
+        start_s = 1 + len(first) / RATE_HZ + 60
+        assert (answer.words or [])[4].end == pytest.approx(start_s + 0.34, abs=0.3)
+
+    def test_what_takes_too_long_says_so(self, spoken: Spoken) -> None:
+        with pytest.raises(Rejected, match="timed_out: only the first 2 of 11 s were decoded"):
+            whisper.engine(0.0)(spoken[0], request(), NoCalls())
+
     def test_a_window_without_an_answer_is_heard_again(self, spoken: Spoken, fails: Fails) -> None:
         fails(lambda result: answered(result, result.sequences_ids[0][:1], -0.1, 0.0))
         assert said(heard(spoken[0])) == [word.text for word in spoken[1]]
@@ -477,8 +527,9 @@ class TestCacheKey:
         monkeypatch.setenv("WHISPER_COMPUTE_TYPE", "float32")
         assert whisper.endpoint(str(TINY)) != copied
         monkeypatch.delenv("WHISPER_COMPUTE_TYPE")
-        weights = tmp_path / "model" / "model.bin"
+        shutil.copytree(TINY, tmp_path / "tuned")
+        weights = tmp_path / "tuned" / "model.bin"
         changed = bytearray(weights.read_bytes())
-        changed[-1] ^= 1
+        changed[len(changed) // 2] ^= 1
         weights.write_bytes(changed)
-        assert whisper.endpoint(str(tmp_path / "model")) != copied
+        assert whisper.endpoint(str(tmp_path / "tuned")) != copied

@@ -62,6 +62,9 @@ def engine(name: str, deadline: float) -> tuple[Engine, str]:
         from dropscribe.engines import offline
 
         return offline.transcribe, f"offline {__version__}"
+    if name != "openai":
+        # An execution from before engine whisper had its function, run again: not to the API.
+        raise Rejected("unsupported_by_model", f"engine `{name}` is not here: upload again")
     from dropscribe.engines import openai
 
     base_url = os.environ["API_BASE_URL"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from typing import Any
@@ -15,7 +14,7 @@ from dropscribe import voices
 from dropscribe.aws import Bucket
 from dropscribe.diarization import WindowModel
 from dropscribe.engines import Engine, whisper
-from dropscribe.errors import Rejected
+from dropscribe.errors import JobError
 from dropscribe.job import Manifest
 from dropscribe.messages import TranscribeRequest
 from dropscribe.stages.transcribe import LEFT_FOR_WRITING_S, clear_leftovers, transcribe
@@ -32,16 +31,21 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     deadline = time.monotonic() + left_s
     work = Bucket(os.environ["WORK_BUCKET"])
     clear_leftovers()
-    record = transcribe(request.job_id, request.chunk, work, engine, deadline, voice_model)
+    record = transcribe(
+        *(request.job_id, request.chunk, work),
+        lambda manifest: engine(manifest, deadline),
+        deadline,
+        voice_model,
+    )
     cached = record.chunk.cached
     logger.info("transcribed", chunk=record.index, cached=cached, holes=len(record.holes))
     metrics.add_metric("CachedChunks" if cached else "Chunks", MetricUnit.Count, 1)
     return {"chunk": record.index}
 
 
-def engine(manifest: Manifest) -> tuple[Engine, str]:
+def engine(manifest: Manifest, deadline: float) -> tuple[Engine, str]:
     """The engine, and what tells its answers from those of other models and machines."""
-    return whisper.transcribe, whisper.endpoint(manifest.model)
+    return whisper.engine(deadline), whisper.endpoint(manifest.model)
 
 
 def voice_model() -> WindowModel | None:
@@ -52,8 +56,12 @@ def voice_model() -> WindowModel | None:
 
 def load_early(model: str) -> None:
     """Before the first chunk. A model that is missing is an error of the jobs that ask for it."""
-    with contextlib.suppress(Rejected):
+    try:
         whisper.load(model)
+    except JobError as error:
+        logger.warning("not loaded early", model=model, error=str(error))
+    else:
+        logger.info("loaded", model=model, engine=whisper.endpoint(model))
 
 
 # On managed instances a start may take 15 minutes, and no chunk comes before it is done. Ordinary

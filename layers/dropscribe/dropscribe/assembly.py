@@ -79,7 +79,9 @@ def assemble(
     merged = merge(heard, duration_ms=duration_ms, task=task, language=language)
     transcript, found = _audited(merged, spoken, whisper)
     if who.by_voice:
-        transcript = _by_voice(transcript, [one.record for one in asked], who)
+        records = [one.record for one in asked]
+        transcript, unsure = _by_voice(transcript, records, who)
+        doubtful += unsure
     return Assembled(transcript, found, [*_refused(asked), *doubtful, *warnings(found)])
 
 
@@ -127,12 +129,10 @@ def _with_names(
 
 
 def _by_voice(
-    transcript: Transcript,
-    records: Sequence[ChunkRecord],
-    speakers: Speakers,
-) -> Transcript:
-    """The same with the speakers whom we told apart by their voices."""
-    segments, words = attributed(
+    transcript: Transcript, records: Sequence[ChunkRecord], speakers: Speakers
+) -> tuple[Transcript, list[str]]:
+    """The same with the speakers whom we told apart by their voices; and where we could not."""
+    told = attributed(
         transcript.segments or [],
         transcript.words or [],
         [ChunkTurns(record.turns, record.voices) for record in records],
@@ -140,7 +140,16 @@ def _by_voice(
         min_speakers=speakers.fewest,
         max_speakers=speakers.most,
     )
-    return transcript.model_copy(update={"segments": segments, "words": words or None})
+    update = {"segments": told.segments, "words": told.words or None}
+    unsure = [told.warning] if told.warning else []
+    silent = [record for record in records if record.speech and not record.turns]
+    if silent:
+        why = next((record.voices_failed for record in silent if record.voices_failed), "no voices")
+        unsure.append(
+            f"speakers were not told apart in {len(silent)} of {len(records)} chunks ({why}): what "
+            "is said there is put down to who spoke before"
+        )
+    return transcript.model_copy(update=update), unsure
 
 
 def _numbered(asked: Sequence[Asked], leader: int | None) -> dict[str, int]:

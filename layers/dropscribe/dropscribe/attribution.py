@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from dropscribe.merge import Timed
 from dropscribe.speakers import ChunkVoices, Heard, Voice, labels, link
@@ -25,6 +25,13 @@ class ChunkTurns:
     voices: Sequence[Voice]
 
 
+class Attributed(NamedTuple):
+    segments: list[Segment]
+    words: list[Word]
+    warning: str | None
+    """A sentence where some voices could not be compared."""
+
+
 def attributed(
     segments: Sequence[Segment],
     words: Sequence[Word],
@@ -33,7 +40,7 @@ def attributed(
     known: Mapping[str, Sequence[float]] | None = None,
     min_speakers: int | None = None,
     max_speakers: int | None = None,
-) -> tuple[list[Segment], list[Word]]:
+) -> Attributed:
     """The same with speakers: `A`, `B`, … in the order of their words, or the names of `known`.
 
     A segment in which several speak has none of its own; its words have. What is near nobody's turn
@@ -68,7 +75,7 @@ def attributed(
     spoken = sorted((part.start_ms, persons[part.speaker]) for part in everything if part.speaker)
     called = labels(links, (heard for _, heard in spoken))
     names = {number: called[heard] for number, heard in persons.items() if heard in called}
-    return _renamed(told, names), _renamed(said, names)
+    return Attributed(_renamed(told, names), _renamed(said, names), links.warning)
 
 
 def _everybody(

@@ -181,6 +181,8 @@ class ChunkRecord(BaseModel):
     """Whose voice is heard when, in the recording, where we tell speakers apart by ourselves."""
     voices: list[Voice] = []
     """Of the turns' labels, which mean nothing in other chunks."""
+    voices_failed: str | None = None
+    """Why they could not be told apart."""
     known_voices: dict[str, list[float]] = {}
     """Vectors of the speakers whom the user made known: in the first chunk's record."""
     refused: list[str] = []

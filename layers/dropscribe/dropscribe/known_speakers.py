@@ -32,7 +32,7 @@ def as_clips(options: JobOptions, uploads: Bucket) -> dict[str, bytes]:
     """Name → clip as 16 kHz mono FLAC, of 2 to 10 s. Raises `Rejected("invalid_options")`."""
     names, given = options.known_speaker_names or [], options.known_speaker_references or []
     return {
-        name: _as_flac(url[:200], _decoded(name, url) if _is_data(url) else _read(url, uploads))
+        name: _as_flac(f"of {name}", _decoded(name, url) if _is_data(url) else _read(url, uploads))
         for name, url in zip(names, given, strict=True)
     }
 

@@ -157,8 +157,8 @@ LOCAL_WHISPER: Final = Model(
     formats=FORMATS,
     response_format="verbose_json",
     parameters=frozenset({"language", "prompt", "keywords", "temperature", "chunking_strategy"})
-    | {"timestamp_granularities", "include"},
-    tolerated=frozenset({"languages"}) | _SPEAKERS,
+    | {"timestamp_granularities"},
+    tolerated=frozenset({"languages", "include"}) | _SPEAKERS,
     timed=True,
     detects_language=True,
     translates=True,

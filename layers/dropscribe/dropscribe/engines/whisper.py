@@ -17,17 +17,19 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import ctranslate2
 import faster_whisper
 import numpy as np
-from faster_whisper.transcribe import Segment
+from faster_whisper.transcribe import Segment, restore_speech_timestamps
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 from numpy.typing import NDArray
 
@@ -40,9 +42,9 @@ from dropscribe.api import (
     TranscriptionWord,
 )
 from dropscribe.api.request import VadConfig
-from dropscribe.engines import Calls, Recognized
+from dropscribe.engines import Calls, Engine, Recognized
 from dropscribe.engines.tokens import Aligner
-from dropscribe.errors import Rejected
+from dropscribe.errors import JobError, Rejected, Unavailable
 from dropscribe.languages import name_of
 from dropscribe.sound import SAMPLE_BYTES, SAMPLE_RATE_HZ, frames, length_s
 
@@ -52,6 +54,8 @@ SEAM_S: Final = 60
 """At the end of a block, in which the next one begins, where nobody speaks."""
 WINDOW_S: Final = 30
 """What Whisper hears at once."""
+WINDOWS_TO_DETECT: Final = 4
+"""In which the language is looked for, as long as none is sure."""
 BATCH: Final = {"cuda": 16, "cpu": 4}
 """Windows decoded together."""
 TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -65,6 +69,8 @@ NO_SPEECH_PROB: Final = 0.6
 PAUSE_MS: Final = 160
 """That divides speech, and what is kept on both sides of it: as faster-whisper has them."""
 PAD_MS: Final = 400
+MOST_PAD_MS: Final = 5000
+"""More would leave no room for speech in a window."""
 LOST_S: Final = 2.0
 """Of speech without words at a window's end, from which a tail was lost."""
 MOST_CONTEXT_TOKENS: Final = 223
@@ -94,6 +100,7 @@ def endpoint(model: str) -> str:
     device, precision = _device()
     weights = _fingerprint(_folder(model))
     version = f"{__version__}, faster-whisper {faster_whisper.__version__}"
+    version += f", ctranslate2 {ctranslate2.__version__}"
     return f"whisper {version}, {device} {precision}, {weights}"
 
 
@@ -102,8 +109,21 @@ def transcribe(audio: Path, request: Request, calls: Calls) -> TranscriptionVerb
 
     `language` is absent where nobody speaks. Raises `Rejected` as `recognize` does.
     """
+    return _answer(audio, request, math.inf)
+
+
+def _answer(audio: Path, request: Request, deadline: float) -> TranscriptionVerbose:
     language, parts = recognize(audio, request)
-    recognized = list(parts)
+    recognized = []
+    for part in parts:
+        recognized.append(part)
+        if time.monotonic() > deadline:
+            # Not to be tried again as it is: each time would cost as much, and end here.
+            raise Rejected(
+                "timed_out",
+                f"only the first {part.segment.end:.0f} of {length_s(audio):.0f} s were decoded in "
+                "time: use a GPU or a smaller model, or raise MaxConcurrency for shorter chunks",
+            )
     return TranscriptionVerbose(
         task=request.task,
         language=name_of(language) if language else None,
@@ -112,6 +132,15 @@ def transcribe(audio: Path, request: Request, calls: Calls) -> TranscriptionVerb
         segments=[part.segment for part in recognized],
         words=[word for part in recognized for word in part.words],
     )
+
+
+def engine(deadline: float) -> Engine:
+    """`transcribe` for who has to be done at `deadline`, a `time.monotonic()`."""
+
+    def until_then(audio: Path, request: Request, calls: Calls) -> TranscriptionVerbose:
+        return _answer(audio, request, deadline)
+
+    return until_then
 
 
 def recognize(audio: Path, request: Request) -> tuple[str | None, Iterator[Recognized]]:
@@ -228,7 +257,7 @@ def _speech_options(strategy: VadConfig | Literal["auto"] | None) -> VadOptions:
     return VadOptions(
         threshold=0.5 if config.threshold is None else config.threshold,
         min_silence_duration_ms=or_else(config.silence_duration_ms, PAUSE_MS),
-        speech_pad_ms=or_else(config.prefix_padding_ms, PAD_MS),
+        speech_pad_ms=min(or_else(config.prefix_padding_ms, PAD_MS), MOST_PAD_MS),
         max_speech_duration_s=WINDOW_S,
     )
 
@@ -265,6 +294,7 @@ class _Block:
             vad_parameters=asked.speech,
             batch_size=model.batch,
             chunk_length=WINDOW_S,
+            language_detection_segments=WINDOWS_TO_DETECT,
             **asked.options,
         )
         found = info.transcription_options.clip_timestamps
@@ -277,26 +307,28 @@ class _Block:
         for _, decoded in itertools.groupby(self._segments, key=lambda segment: segment.seek):
             window = next(windows)
             # As they are taken, their probabilities have to be too: the next batch forgets them.
-            told = [self._recognized(segment, 0.0, window) for segment in decoded]
+            told = [self._recognized(segment, window) for segment in decoded]
             yield from self._mended(window, [part for part in told if part.segment.text.strip()])
 
     def _mended(self, window: _Window, told: list[Recognized]) -> list[Recognized]:
         """What was heard in a window, without the ways in which Whisper is known to fail."""
         if any(map(_failed, told)) and len(self.asked.temperatures) > 1:
-            return self._again(window, window.start)
+            return self._again(window, window.start) or [p for p in told if not _repeats(p)]
         said = [part for part in told if not _is_silence(part.segment)]
         heard_to = round((said[-1].segment.end - self._start_s) * SAMPLE_RATE_HZ) if said else 0
         tail = _untold(window, heard_to, self.asked.speech.speech_pad_ms)
         return said if tail is None else [*said, *self._again(window, tail)]
 
     def _again(self, window: _Window, start: int) -> list[Recognized]:
-        """From `start` to the window's end, one stretch of 30 s after the other, as Whisper does.
+        """The window's speech from `start` on, joined as in the first decoding, as Whisper does it.
 
         A text that repeats itself or is improbable is decoded anew at a higher temperature.
         """
+        clips = [_Clip(max(clip.start, start), clip.end) for clip in window.clips]
+        clips = [clip for clip in clips if clip.start < clip.end]
         with self._model.aligner.apart():
             segments, _ = self._model.model.transcribe(
-                self._samples[start : window.end],
+                np.concatenate([self._samples[clip.start : clip.end] for clip in clips]),
                 temperature=self.asked.temperatures,
                 compression_ratio_threshold=COMPRESSION_RATIO,
                 log_prob_threshold=AVG_LOGPROB,
@@ -304,16 +336,17 @@ class _Block:
                 condition_on_previous_text=False,
                 **self.asked.options,
             )
-            return [self._recognized(s, start / SAMPLE_RATE_HZ, window) for s in segments]
+            speech = [clip._asdict() for clip in clips]
+            placed = restore_speech_timestamps(segments, speech, SAMPLE_RATE_HZ)
+            return [self._recognized(segment, window) for segment in placed]
 
-    def _recognized(self, segment: Segment, from_s: float, window: _Window) -> Recognized:
-        """`from_s`: where the samples of its times begin, in the block."""
-        start_s = self._start_s + from_s
-        last_s = self._start_s + len(self._samples) / SAMPLE_RATE_HZ
+    def _recognized(self, segment: Segment, window: _Window) -> Recognized:
+        """With the times of the recording, where those of `segment` are of the block."""
+        length_s = len(self._samples) / SAMPLE_RATE_HZ
 
         def at(seconds: float) -> float:
             """faster-whisper rounds a window's length up."""
-            return round(min(start_s + float(seconds), last_s), 3)
+            return round(self._start_s + min(float(seconds), length_s), 3)
 
         words = [(word.word.strip(PUNCTUATION), word) for word in segment.words or []]
         return Recognized(
@@ -385,10 +418,13 @@ def _windows(clips: list[_Clip]) -> Iterator[_Window]:
 
 def _failed(part: Recognized) -> bool:
     """By Whisper's own measures."""
-    segment = part.segment
-    repeats = (segment.compression_ratio or 0.0) > COMPRESSION_RATIO
-    improbable = (segment.avg_logprob or 0.0) < AVG_LOGPROB
-    return repeats or (improbable and not _is_silence(segment))
+    improbable = (part.segment.avg_logprob or 0.0) < AVG_LOGPROB
+    return _repeats(part) or (improbable and not _is_silence(part.segment))
+
+
+def _repeats(part: Recognized) -> bool:
+    """By Whisper's own measure."""
+    return (part.segment.compression_ratio or 0.0) > COMPRESSION_RATIO
 
 
 def _is_silence(segment: TranscriptionSegment) -> bool:
@@ -430,34 +466,55 @@ def _floats(samples: bytearray) -> Samples:
 
 
 def _quiet(samples: Samples) -> int:
-    """Where to cut a block: in the longest pause of its last minute, else at its end."""
-    first = max(len(samples) - SEAM_S * SAMPLE_RATE_HZ, 1)
-    clips = get_speech_timestamps(samples[first:], VadOptions(min_silence_duration_ms=PAUSE_MS))
+    """Where to cut a block: in the longest pause of its last minute, else where it is softest."""
+    first = max(len(samples) - SEAM_S * SAMPLE_RATE_HZ, 0)
+    options = VadOptions(min_silence_duration_ms=PAUSE_MS, speech_pad_ms=0)
+    clips = get_speech_timestamps(samples[first:], options)
     edges = [0, *(at for clip in clips for at in (clip["start"], clip["end"]))]
     pauses = [*itertools.pairwise([*edges, len(samples) - first])][::2]
     start, end = max(pauses, key=lambda pause: pause[1] - pause[0])
-    return first + (start + end) // 2 if end > start else len(samples)
+    return first + ((start + end) // 2 if end > start else _softest(samples[first:]))
 
 
-@cache
+def _softest(samples: Samples) -> int:
+    """The middle of the tenth of a second with the least sound."""
+    step = SAMPLE_RATE_HZ // 10
+    steps = samples[: len(samples) // step * step].reshape(-1, step)
+    return int((steps**2).sum(axis=1).argmin()) * step + step // 2
+
+
+@lru_cache(maxsize=1)
 def _loaded(name: str) -> _Loaded:
-    """Once a process."""
+    """Once a process; another model takes the place of the one before."""
     device, precision = _device()
     folder = _folder(name)
     try:
         model = faster_whisper.WhisperModel(
             str(folder), device=device, compute_type=precision, cpu_threads=_processors()
         )
-    except (RuntimeError, ValueError, OSError) as error:
-        raise _unsupported(
-            f"model `{name}` cannot be loaded ({error}): {HOW_TO_GET_ONE}"
-        ) from error
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (RuntimeError, ValueError, OSError, MemoryError) as error:
+        raise _unloadable(name, error) from error
+    bands = model.feature_extractor.mel_filters.shape[0]
+    if bands != model.model.n_mels:
+        raise _unloadable(
+            name,
+            f"it takes {model.model.n_mels} mel bands, its preprocessor_config.json says {bands}",
+        )
     aligner = Aligner(model.model, model.hf_tokenizer)
     english_only = not model.model.is_multilingual
     model.model = aligner
     pipeline = faster_whisper.BatchedInferencePipeline(model)
-    detects = bool(json.loads((folder / "config.json").read_text("utf-8")).get("lang_ids"))
+    detects = bool(config.get("lang_ids"))
     return _Loaded(model, pipeline, aligner, BATCH[device], english_only, detects)
+
+
+def _unloadable(name: str, why: object) -> JobError:
+    reason = f"model `{name}` cannot be loaded ({why})"
+    if any(word in str(why).lower() for word in ("cuda", "cublas", "memory")):
+        # The machine's fault, not the model's: another one may do it.
+        return Unavailable("engine_unavailable", f"{reason}: is the GPU there, and large enough?")
+    return _unsupported(f"{reason}: {HOW_TO_GET_ONE}")
 
 
 def _device() -> tuple[Literal["cpu", "cuda"], str]:
@@ -471,7 +528,9 @@ def _device() -> tuple[Literal["cpu", "cuda"], str]:
         raise Rejected("invalid_options", f"WHISPER_DEVICE is `{asked}`: set auto, cpu or cuda")
     has_gpu = asked != "cpu" and ctranslate2.get_cuda_device_count() > 0
     if asked == "cuda" and not has_gpu:
-        raise Rejected("engine_failed", "WHISPER_DEVICE is `cuda`, but no GPU is found: set `auto`")
+        raise Unavailable(
+            "engine_unavailable", "WHISPER_DEVICE is `cuda`, but no GPU is found: see docs/gpu.md"
+        )
     device: Literal["cpu", "cuda"] = "cuda" if has_gpu else "cpu"
     precision = os.environ.get("WHISPER_COMPUTE_TYPE", "auto")
     supported = ctranslate2.get_supported_compute_types(device)
@@ -507,14 +566,14 @@ def _folder(name: str) -> Path:
         raise _unsupported(f"model `{name}` is not here ({error}): {HOW_TO_GET_ONE}") from error
 
 
+@cache
 def _fingerprint(folder: Path) -> str:
-    """Of a model's weights, by their size and their ends: all of them would take seconds."""
-    weights = folder / "model.bin"
-    size = weights.stat().st_size
-    with weights.open("rb") as file:
-        head = file.read(1 << 20)
-        file.seek(max(size - (1 << 20), 0))
-        return hashlib.sha256(str(size).encode() + head + file.read()).hexdigest()[:16]
+    """Of all that a model is made of; some seconds for the largest."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        with path.open("rb") as file:
+            digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
+    return digest.hexdigest()[:16]
 
 
 def _unsupported(message: str) -> Rejected:

@@ -34,7 +34,7 @@ def said(track: Path, recognized: Sequence[Recognized], known: Mapping[str, Path
     ]
     clips = {name: model.embed(sound.read(clip)) for name, clip in known.items()}
     told = attributed(_segments(recognized), _words(recognized), pieces, known=clips)
-    return spoken(*told)
+    return spoken(told.segments, told.words)
 
 
 def _moved(piece: Diarized, by_ms: int) -> ChunkTurns:

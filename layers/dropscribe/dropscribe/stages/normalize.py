@@ -296,11 +296,11 @@ def _manifest(
 def _warnings(model: models.Model, options: JobOptions, *, told: bool) -> list[str]:
     """`told`: whether we tell speakers apart by ourselves."""
     shutdown = models.shutdown_warning(model, datetime.now(UTC).date())
-    bounded = options.min_speakers or options.max_speakers
-    idle = "min_speakers and max_speakers had no effect: nobody told speakers apart by their voices"
+    given = options.min_speakers or options.max_speakers or options.known_speaker_names
+    idle = "what was said of the speakers had no effect: nobody told them apart by their voices"
     return [
         *([shutdown] if shutdown else []),
-        *([idle] if bounded and not (told or model.speakers) else []),
+        *([idle] if given and not (told or model.speakers) else []),
     ]
 
 

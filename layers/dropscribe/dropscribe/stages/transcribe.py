@@ -176,7 +176,8 @@ def transcribe(
     manifest = load_manifest(work, job_id)
     chunk = manifest.chunks[index]
     options = manifest.options.model_copy(update={"model": manifest.model})
-    model = models.choose(options, datetime.now(UTC).date(), voices=manifest.voices)
+    # Whether it can do all this was judged before the recording was decoded: not again.
+    model = models.choose(options, datetime.now(UTC).date(), voices=True)
     engine, endpoint = engine_for(manifest)
     voice_model = voice_model_for() if manifest.voices or model.speakers else None
     with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
@@ -191,7 +192,8 @@ def transcribe(
 def _answered(asking: _Asking, voice_model: WindowModel | None) -> ChunkRecord:
     """The chunk's answer, what is heard in the chunk, and the answers about holes."""
     chunk, audio, request = asking.chunk, asking.chunk_audio(), _request(asking)
-    with ThreadPoolExecutor(1) as meanwhile:
+    meanwhile = ThreadPoolExecutor(1)
+    try:
         listening = meanwhile.submit(_listened, audio) if asking.model.timed else None
         diarizing = (
             meanwhile.submit(lambda: _diarized(asking, *listening.result(), voice_model))
@@ -201,10 +203,13 @@ def _answered(asking: _Asking, voice_model: WindowModel | None) -> ChunkRecord:
         piece, answer = asking.ask(chunk.name, audio, chunk.sha256, chunk.span, request)
         samples, prepared = listening.result() if listening else (b"", None)
         by_voice = diarizing.result() if diarizing else {}
+    finally:
+        # An error is told at once, whatever is still listened to.
+        meanwhile.shutdown(wait=False, cancel_futures=True)
     told = passage(Span(0, chunk.duration_ms), answer, chunk.channel)
     if told.segments is None and told.text:
         # Nobody can say which of the speech has words.
-        return ChunkRecord(index=chunk.index, chunk=piece)
+        return ChunkRecord(index=chunk.index, chunk=piece, **by_voice)
     if prepared is None:
         samples, prepared = _listened(audio)
     if asking.model.speakers and chunk.channel is None:
@@ -235,7 +240,19 @@ def _answered(asking: _Asking, voice_model: WindowModel | None) -> ChunkRecord:
 def _diarized(
     asking: _Asking, samples: bytes, prepared: Prepared, voice_model: WindowModel
 ) -> dict[str, Any]:
-    """Whose voice is heard when in the chunk; with the first chunk, what known voices are like."""
+    """Whose voice is heard when in the chunk; with the first chunk, what known voices are like.
+
+    The words are there, and what goes wrong here is no reason to lose them.
+    """
+    try:
+        return _by_voice(asking, samples, prepared, voice_model)
+    except Exception as error:  # noqa: BLE001 - told in the receipt
+        return {"voices_failed": f"{type(error).__name__}: {error}"[:300]}
+
+
+def _by_voice(
+    asking: _Asking, samples: bytes, prepared: Prepared, voice_model: WindowModel
+) -> dict[str, Any]:
     from dropscribe.diarization import diarize
 
     manifest, chunk = asking.manifest, asking.chunk
