@@ -157,7 +157,7 @@ class TestHostile:
 
     def test_who_hangs_up_stops_the_work_and_the_next_is_served(self, server: Server) -> None:
         (worker,) = server.workers()
-        long = wav(said(*TALK) * 12)
+        long = wav(said(*TALK) * 60)
         with server.listening(long) as lines:
             next(lines)
         until(lambda: not server.running())

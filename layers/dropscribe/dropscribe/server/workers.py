@@ -45,9 +45,14 @@ class Workers:
 
     async def __aenter__(self) -> Self:
         """Raises `NotStarted`."""
+        starting = [asyncio.create_task(self._start()) for _ in range(self._count)]
         try:
-            await asyncio.gather(*(self._start() for _ in range(self._count)))
+            await asyncio.gather(*starting)
         except BaseException:
+            # One failed; another may be about to make its process, which nobody would end.
+            for task in starting:
+                task.cancel()
+            await asyncio.wait(starting)
             await self.__aexit__()
             raise
         return self
@@ -120,8 +125,8 @@ class Workers:
         self._all.add(process)
         answer = await _line(process)
         if not isinstance(answer, Ready):
-            self._all.discard(process)
             await process.wait()
+            self._all.discard(process)
             lacking = f"engine `{self._engine}` did not start, see the lines above"
             raise NotStarted(answer.message if isinstance(answer, Failed) else lacking)
         self._idle.put_nowait(process)
