@@ -53,7 +53,7 @@ def part(start: float, *words: str) -> Recognized:
 
 HELLO = [(0, part(0.25, "Grüße", "all")), (0, part(1.5, "hello", "you"))]
 CUES = (
-    "00:00:00.250 --> 00:00:01.250\nGrüße all",
+    "00:00:00.250 --> 00:00:01.417\nGrüße all",
     "00:00:01.500 --> 00:00:02.500\nhello you",
 )
 TALK = [(1, part(0.5, "yes")), (0, part(1.0, "no")), (1, part(2.0, "well"))]

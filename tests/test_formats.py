@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import unicodedata
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types import audio
+from pydantic import BaseModel
 
-from dropscribe.api import Format
-from dropscribe.cues import cues
+from dropscribe.api import Format, TranscriptionVerbose, wire
 from dropscribe.formats import OUTPUTS
+from dropscribe.formats.lines import written
+from dropscribe.formats.srt import srt_document
+from dropscribe.formats.vtt import vtt_document
 from dropscribe.merge import merge
-from dropscribe.options import JobOptions, SubtitleOptions
+from dropscribe.options import JobOptions
 from dropscribe.passage import parse_answer, passage
 from dropscribe.spans import Span
 from dropscribe.timestamps import timestamp
 from dropscribe.transcript import Segment, Transcript, Word, add_usage
 from tests.api_server import RECORDED
+from tests.hostile import cue
 
 MINUTE = Span(0, 60_000)
 
@@ -97,18 +101,44 @@ def talk(*turns: tuple[str, int, int, str]) -> Transcript:
 
 
 class TestSubtitles:
-    def test_srt_names_the_speaker_where_the_turn_changes(self) -> None:
-        transcript = spoken("Hello.", "Still me.", "And me.", speakers="AAB", length_ms=2000)
-        assert render("srt", transcript) == (
-            "1\n00:00:00,000 --> 00:00:01,917\nA: Hello.\n\n"
-            "2\n00:00:02,000 --> 00:00:03,917\nStill me.\n\n"
-            "3\n00:00:04,000 --> 00:00:06,000\nB: And me.\n\n\n"
+    """Documents of cues. How these are cut: test_cues.py; who can read them: test_judges.py."""
+
+    TURNS = (
+        cue(0, 1917, "Hello.", "Who is there?", speaker="A"),
+        cue(2000, 3917, "It is me.", speaker="Bob"),
+    )
+
+    def test_srt_is_numbered_and_says_who_speaks_as_the_cue_does(self) -> None:
+        turns = [replace(self.TURNS[0], named=("A: Hello.", "Who is there?")), self.TURNS[1]]
+        assert srt_document(turns) == (
+            "1\n00:00:00,000 --> 00:00:01,917\nA: Hello.\nWho is there?\n\n"
+            "2\n00:00:02,000 --> 00:00:03,917\nIt is me.\n\n\n"
         )
 
-    def test_vtt_has_voices_and_escapes_markup(self) -> None:
-        transcript = spoken("a <b> & c --> d", speakers="B")
-        assert render("vtt", transcript) == (
-            "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n<v B>a &lt;b&gt; &amp; c --&gt; d\n\n"
+    def test_vtt_has_a_note_and_voices(self) -> None:
+        assert vtt_document(self.TURNS, ["Made by hand", "for -->\n\nnobody"]) == (
+            "WEBVTT\n\n"
+            "NOTE\nMade by hand\nfor --&gt; nobody\n\n"
+            "00:00:00.000 --> 00:00:01.917\n<v A>Hello.\nWho is there?\n\n"
+            "00:00:02.000 --> 00:00:03.917\n<v Bob>It is me.\n\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("known", "lines"),
+        [
+            ({}, ""),
+            ({"language": "en", "timing": "model"}, "Language: en\n"),
+            ({"timing": "estimated"}, "Timing: estimated\n"),
+            ({"timing": "model", "word_timing": "aligned"}, "Timing: aligned\n"),
+            ({"timing": "estimated", "word_timing": "model"}, ""),
+        ],
+    )
+    def test_the_note_says_where_a_document_comes_from(
+        self, known: dict[str, str], lines: str
+    ) -> None:
+        transcript = spoken("Good morning.").model_copy(update=known)
+        assert render("vtt", transcript).startswith(
+            f"WEBVTT\n\nNOTE\nTranscribed by dropscribe\n{lines}\n00:00:00.000 --> "
         )
 
     def test_who_speaks_alone_is_not_called_a(self) -> None:
@@ -116,159 +146,226 @@ class TestSubtitles:
         assert "<v" not in render("vtt", transcript)
         assert "A:" not in render("srt", transcript)
 
-    def test_an_arrow_in_speech_does_not_break_srt(self) -> None:
-        body = render("srt", spoken("from a --> b"))
-        assert body.count("-->") == 1
-        assert "from a → b" in body
+    def test_who_has_a_name_is_called_by_it(self) -> None:
+        transcript = talk(("Ann\r\n\nLee", 0, 2000, "Hi."))
+        assert "\nAnn Lee: Hi.\n" in render("srt", transcript)
+        assert "\n<v Ann Lee>Hi.\n" in render("vtt", transcript)
 
     def test_nothing_said_gives_empty_documents(self) -> None:
         transcript = spoken()
-        assert render("vtt", transcript) == "WEBVTT\n\n"
+        assert render("vtt", transcript) == "WEBVTT\n\nNOTE\nTranscribed by dropscribe\n\n"
         assert render("srt", transcript) == "\n"
         assert render("text", transcript) == "\n"
 
-    def test_a_long_segment_is_cut_and_its_lines_are_balanced(self) -> None:
-        text = "one two three four five six seven eight nine ten eleven twelve thirteen " * 2
-        transcript = spoken(text.strip(), length_ms=12_000)
-        assert [cue.lines for cue in cues(transcript, SubtitleOptions())] == [
-            ("one two three four five six seven eight", "nine ten eleven twelve thirteen one two"),
-            ("three four five six seven eight", "nine ten eleven twelve thirteen"),
-        ]
-
-    def test_cues_take_the_times_of_their_words(self) -> None:
-        words = [
-            Word(text=text, start_ms=start, end_ms=start + 400)
-            for text, start in [("Hello", 100), ("there", 600), ("again", 9000)]
-        ]
-        segment = Segment(text="Hello, there … again!".replace(" …", ""), start_ms=0, end_ms=9500)
-        transcript = Transcript(
-            text="", task="transcribe", duration_ms=9500, segments=[segment], words=words
-        )
-        found = cues(transcript, SubtitleOptions())
-        assert [(cue.start_ms, cue.lines) for cue in found] == [
-            (100, ("Hello, there",)),
-            (9000, ("again!",)),
-        ]
-
-    def test_text_without_spaces_is_broken_between_characters(self) -> None:
-        text = "今天我们来谈谈如何把一段很长的录音自动变成带有时间的字幕文件。" * 2
-        found = cues(spoken(text, length_ms=6000), SubtitleOptions())
-        assert [cue.lines for cue in found] == [(text[:31], text[31:])]
-
-    def test_a_character_keeps_its_combining_marks(self) -> None:
-        words = ["n\u0303" * 10, "กำ" * 8, "か\u3099" * 9]
-        options = SubtitleOptions(max_line_length=11, max_lines=4)
-        found = cues(spoken(*words, length_ms=6000), options)
-        assert [cue.lines for cue in found] == [
-            ("n\u0303" * 5, "n\u0303" * 5),
-            ("กำ" * 4, "กำ" * 4),
-            ("か\u3099" * 5, "か\u3099" * 4),
-        ]
-
-    def test_parts_of_a_broken_word_share_its_time(self) -> None:
-        found = cues(spoken("字" * 40, length_ms=8000), SubtitleOptions(max_line_length=10))
-        assert [(cue.start_ms, cue.end_ms, cue.lines) for cue in found] == [
-            (0, 3917, ("字" * 10, "字" * 10)),
-            (4000, 8000, ("字" * 10, "字" * 10)),
-        ]
-
-    def test_two_who_talk_at_once_are_on_the_screen_together(self) -> None:
-        transcript = talk(
-            ("A", 1000, 4000, "Let me explain this first."),
-            ("B", 1001, 3000, "Please let me go first."),
-            ("A", 4000, 5000, "Thank you."),
-        )
-        assert render("vtt", transcript) == (
-            "WEBVTT\n\n"
-            "00:00:01.000 --> 00:00:03.917\n<v A>Let me explain this first.\n\n"
-            "00:00:01.001 --> 00:00:03.000\n<v B>Please let me go first.\n\n"
-            "00:00:04.000 --> 00:00:05.000\n<v A>Thank you.\n\n"
-        )
-
-    def test_a_cue_that_needs_longer_to_read_makes_way_for_another_speaker(self) -> None:
-        transcript = talk(
-            ("A", 0, 1000, "All of this was said within a second."), ("B", 1200, 3000, "Was it?")
-        )
-        assert [(c.start_ms, c.end_ms) for c in cues(transcript, SubtitleOptions())] == [
-            (0, 1117),
-            (1200, 3000),
-        ]
-
-    def test_a_short_answer_stays_for_the_least_duration(self) -> None:
-        transcript = talk(("A", 0, 200, "Yes."), ("B", 250, 3000, "Then we begin."))
-        first, _ = cues(transcript, SubtitleOptions(min_duration_ms=800))
-        assert (first.start_ms, first.end_ms) == (0, 800)
-
-    def test_a_gap_takes_half_of_a_cue_at_most(self) -> None:
-        first, _ = cues(spoken("One", "two", length_ms=60), SubtitleOptions())
-        assert (first.start_ms, first.end_ms) == (0, 30)
-
-    def test_a_name_in_srt_counts_against_the_line(self) -> None:
-        transcript = spoken("one two three four five six", speakers="B", length_ms=3000)
-        assert [cue.lines for cue in cues(transcript, SubtitleOptions(max_line_length=14))] == [
-            ("one two three", "four five six")
-        ]
-        assert render("srt", transcript, subtitles={"max_line_length": 14}) == (
-            "1\n00:00:00,000 --> 00:00:01,962\nB: one two\nthree four\n\n"
-            "2\n00:00:02,045 --> 00:00:03,000\nfive six\n\n\n"
-        )
-
     @pytest.mark.parametrize(
-        ("label", "in_srt", "in_vtt"),
+        ("text", "in_srt", "in_vtt"),
         [
-            ("Ann\r\n\n00:00:09.000", "Ann 00:00:09.000: ", "<v Ann 00:00:09.000>"),
-            ("1 --> 2", "1 → 2: ", "<v 1 --&gt; 2>"),
-            ("<b>&", "<b>&: ", "<v &lt;b&gt;&amp;>"),
-            (" \n", "", ""),
+            ("a <b> & c --> d", "a ‹b› & c → d", "a &lt;b&gt; &amp; c --&gt; d"),  # noqa: RUF001
+            ("1 < 2, 3 > 2, <3", "1 < 2, 3 > 2, <3", "1 &lt; 2, 3 &gt; 2, &lt;3"),
+            (r"{\an8}so {it} goes", r"(\an8)so (it) goes", r"{\an8}so {it} goes"),
+            ("\ufeffone\x00 \n\ntwo\u2028three\x1b", "one two three", "one two three"),
+            ("half \ud83d", "half \ufffd", "half \ufffd"),
+            ("no\u00a0break, e\u0301, می\u200cخ", *["no\u00a0break, e\u0301, می\u200cخ"] * 2),
         ],
     )
-    def test_a_name_cannot_break_a_document(self, label: str, in_srt: str, in_vtt: str) -> None:
-        transcript = talk((label, 0, 2000, "Hi."))
-        srt, vtt = (render("srt", transcript), render("vtt", transcript))
-        assert srt == f"1\n00:00:00,000 --> 00:00:02,000\n{in_srt}Hi.\n\n\n"
-        assert vtt == f"WEBVTT\n\n00:00:00.000 --> 00:00:02.000\n{in_vtt}Hi.\n\n"
+    def test_what_would_be_read_otherwise_is_written_otherwise(
+        self, text: str, in_srt: str, in_vtt: str
+    ) -> None:
+        cues = [cue(0, 1000, text)]
+        assert srt_document(cues) == f"1\n00:00:00,000 --> 00:00:01,000\n{in_srt}\n\n\n"
+        assert vtt_document(cues) == f"WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n{in_vtt}\n\n"
+
+
+class TestRightToLeft:
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "قال المدير إن Windows جيد",
+            "Windows نظام جيد",
+            "2024 كان عاما صعبا",
+            "مرحبا بكم.",
+            "שלום (סוף סוף)",
+            "Dr. Cohen אמר: כן",
+        ],
+    )
+    def test_a_line_that_has_another_order_too_is_embedded(self, line: str) -> None:
+        assert written([line], [line]) == f"\u202b{line}\u202c"
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "مرحبا بكم",
+            "في عام 2024 كان العدد كبيرا",
+            "هل أنت هنا؟",
+            "He said שלום and left.",
+            "Good morning.",
+            "今天我们来谈谈。",
+            "",
+        ],
+    )
+    def test_a_line_that_is_in_order_by_itself_has_no_marks(self, line: str) -> None:
+        assert written([line], [line]) == line
+
+    def test_the_lines_of_a_cue_have_one_direction_whatever_each_holds(self) -> None:
+        lines = ["قال المدير إن", "Windows 11"]
+        assert written(lines, lines) == "قال المدير إن\n\u202bWindows 11\u202c"
+
+    def test_a_name_of_another_script_does_not_turn_what_is_said(self) -> None:
+        assert written(["Ann Mary Lee: نعم"], ["نعم"]) == "\u202bAnn Mary Lee: نعم\u202c"
+        assert written(["محمد: yes"], ["yes"]) == "محمد: yes"
+
+
+def at_times(*parts: tuple[int, str], text: str | None = None) -> Transcript:
+    """Segments of one speaker, each as many seconds long as it has words, from its start in s."""
+    segments = [
+        Segment(text=t, start_ms=at * 1000, end_ms=(at + len(t.split())) * 1000) for at, t in parts
+    ]
+    whole = " ".join(t for _, t in parts) if text is None else text
+    return Transcript(text=whole, task="transcribe", duration_ms=0, segments=segments)
+
+
+class TestParagraphs:
+    @pytest.mark.parametrize(
+        ("parts", "paragraphs"),
+        [
+            ([(0, "One two."), (4, "Three.")], ["One two.", "Three."]),
+            ([(0, "One two."), (3, "Three.")], ["One two. Three."]),
+            ([(0, "One two,"), (9, "three.")], ["One two, three."]),
+            ([(0, "one two"), (4, "three")], ["one two", "three"]),
+            ([(0, "Thank you, Dr."), (9, "Lee.")], ["Thank you, Dr. Lee."]),
+            ([(0, "He left."), (9, '"Why?"'), (19, "(No.)")], ["He left.", '"Why?"', "(No.)"]),
+            ([(0, "你好。"), (9, "再见。")], ["你好。", "再见。"]),
+        ],
+    )
+    def test_a_long_pause_after_a_sentence_ends_one(
+        self, parts: list[tuple[int, str]], paragraphs: list[str]
+    ) -> None:
+        assert render("text", at_times(*parts)) == "\n\n".join(paragraphs) + "\n"
+
+    def test_in_a_long_one_a_short_pause_is_enough(self) -> None:
+        long = " ".join(["word"] * 170) + "."
+        parts = [(0, long), (171, "Next one."), (174, "Last.")]
+        assert render("text", at_times(*parts)) == f"{long}\n\nNext one. Last.\n"
+
+    def test_pauses_are_those_of_words_where_segments_have_none(self) -> None:
+        words = [
+            Word(text=text, start_ms=at, end_ms=at + 400)
+            for text, at in [("One", 0), ("two", 500), ("Three", 5000)]
+        ]
+        segments = [
+            Segment(text="One two.", start_ms=0, end_ms=5000),
+            Segment(text="«Three»", start_ms=5000, end_ms=6000),
+        ]
+        whole = {"task": "transcribe", "duration_ms": 6000, "segments": segments, "words": words}
+        transcript = Transcript.model_validate({"text": "One two. «Three»", **whole})
+        assert render("text", transcript) == "One two.\n\n«Three»\n"
+
+    def test_another_speaker_begins_one(self) -> None:
+        transcript = spoken("Hello.", "Still me", "and me.", "Yes.", speakers="AABA")
+        assert render("text", transcript) == "Hello. Still me\n\nand me.\n\nYes.\n"
+
+    def test_an_unknown_speaker_begins_none(self) -> None:
+        segments = [
+            Segment(text=text, start_ms=at * 1000, end_ms=at * 1000 + 1000, speaker=speaker)
+            for at, (text, speaker) in enumerate([("One.", "A"), ("Hm.", None), ("Two.", "A")])
+        ]
+        whole = {"text": "One. Hm. Two.", "task": "transcribe", "duration_ms": 3000}
+        transcript = Transcript.model_validate({**whole, "segments": segments})
+        assert render("text", transcript) == "One. Hm. Two.\n"
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("One two. And more. Three.", "One two. And more.\n\nThree.\n"),
+            ("One two. xThree.", "One two. xThree.\n"),
+            ("Something else.", "Something else.\n"),
+            ("", "\n"),
+        ],
+    )
+    def test_a_text_that_says_other_than_its_segments_is_kept(
+        self, text: str, expected: str
+    ) -> None:
+        assert render("text", at_times((0, "One two."), (9, "Three"), text=text)) == expected
+
+    def test_a_text_without_times_is_one_paragraph_on_one_line(self) -> None:
+        transcript = Transcript(text="One.\nTwo.\r\n\n Three.", task="transcribe", duration_ms=0)
+        assert render("text", transcript) == "One. Two. Three.\n"
 
     @given(
         st.lists(
             st.tuples(
-                st.text("abc é字\u0301-", min_size=1, max_size=120).filter(str.strip),
-                st.integers(0, 3000),
-                st.integers(0, 9000),
+                st.lists(st.text('ab.?字é"-(', min_size=1, max_size=6), min_size=1, max_size=5),
+                st.integers(0, 4000),
+                st.integers(0, 4000),
                 st.sampled_from(["A", "B", None]),
             ),
             max_size=12,
         ),
-        st.integers(10, 60),
-        st.integers(1, 3),
+        st.none() | st.text("ab.?字é \n", max_size=40),
     )
-    def test_all_characters_stay_in_order_and_no_speakers_cues_overlap(
-        self, turns: list[tuple[str, int, int, str | None]], width: int, lines: int
+    def test_nothing_but_white_space_is_changed(
+        self, turns: list[tuple[list[str], int, int, str | None]], other: str | None
     ) -> None:
-        ends: dict[str | None, int] = {}
-        segments = []
-        for text, pause, length, speaker in turns:
-            start = ends.get(speaker, 0) + pause
-            ends[speaker] = start + length
-            segments.append(
-                Segment(text=text.strip(), start_ms=start, end_ms=ends[speaker], speaker=speaker)
-            )
-        segments.sort(key=lambda segment: segment.start_ms)
-        transcript = Transcript(text="", task="transcribe", duration_ms=0, segments=segments)
-        options = SubtitleOptions(max_line_length=width, max_lines=lines)
-        found = cues(transcript, options)
-        assert [cue.start_ms for cue in found] == sorted(cue.start_ms for cue in found)
-        assert all(cue.end_ms > cue.start_ms for cue in found)
-        assert all(len(cue.lines) <= lines for cue in found)
-        for line in itertools.chain.from_iterable(cue.lines for cue in found):
-            assert sum(not unicodedata.combining(character) for character in line) <= width
-        for speaker in ("A", "B", None):
-            own = [cue for cue in found if cue.speaker == speaker]
-            said = [word for s in segments if s.speaker == speaker for word in s.text.split()]
-            shown = [word for cue in own for line in cue.lines for word in line.split()]
-            assert shown == said or any(len(word) > width for word in said)
-            assert "".join(shown) == "".join(said)
-            for cue, following in itertools.pairwise(own):
-                assert cue.end_ms <= max(following.start_ms, cue.start_ms + 1)
+        segments, at_ms = [], 0
+        for said, pause_ms, length_ms, speaker in turns:
+            at_ms += pause_ms
+            segments.append(Segment(" ".join(said), at_ms, at_ms + length_ms, speaker))
+            at_ms += length_ms
+        whole = " ".join(segment.text for segment in segments) if other is None else other
+        fields = {"text": whole, "task": "transcribe", "duration_ms": at_ms}
+        document = render("text", Transcript.model_validate({**fields, "segments": segments}))
+        assert "".join(document.split()) == "".join(whole.split())
+        if "字" not in whole:
+            assert document.split() == whole.split()
+        assert document.endswith("\n")
+        assert "\n\n\n" not in document
+
+
+class TestSdk:
+    """The official SDK's own types, taken at their word: nothing missing, nothing of another."""
+
+    WHOLE = merged("verbose_word_segment")
+
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [("json", audio.Transcription), ("verbose_json", audio.TranscriptionVerbose)],
+    )
+    def test_documents_are_valid(self, name: Format, kind: type[BaseModel]) -> None:
+        document = render(name, self.WHOLE)
+        loaded = kind.model_validate_json(document, strict=True)
+        assert not loaded.model_extra or list(loaded.model_extra) == ["task"]
+        given = json.loads(document)
+        assert json.loads(loaded.model_dump_json(exclude_unset=True)) == given
+
+    def test_a_diarized_document_is_valid(self) -> None:
+        answer = recorded("diarized_2026_08", "diarized_json")
+        whole = merge([passage(MINUTE, answer)], duration_ms=3700, task="transcribe", language=None)
+        loaded = audio.TranscriptionDiarized.model_validate_json(
+            render("diarized_json", whole), strict=True
+        )
+        assert not loaded.model_extra
+        assert loaded.segments
+
+    def test_verbose_json_of_a_text_alone_is_valid(self) -> None:
+        whole = Transcript(text="Hello.", task="transcribe", duration_ms=1234)
+        loaded = audio.TranscriptionVerbose.model_validate_json(
+            render("verbose_json", whole), strict=True
+        )
+        assert (loaded.language, loaded.duration, loaded.words) == ("", 1.234, None)
+
+    def test_words_and_segments_are_written_as_the_api_object_would_be(self) -> None:
+        document = render("verbose_json", self.WHOLE)
+        assert wire(TranscriptionVerbose.model_validate_json(document)) == document
+
+    def test_what_was_not_measured_is_left_out(self) -> None:
+        measured = {"avg_logprob": None, "temperature": 0.0}
+        segment = Segment("Hi.", 0, 900, measured=measured)
+        whole = Transcript(text="Hi.", task="transcribe", duration_ms=900, segments=[segment])
+        document = json.loads(render("verbose_json", whole))
+        assert document == {
+            **{"task": "transcribe", "language": "", "duration": 0.9, "text": "Hi."},
+            "segments": [{"id": 0, "start": 0.0, "end": 0.9, "text": " Hi.", "temperature": 0.0}],
+        }
 
 
 class TestMerge:

@@ -38,9 +38,10 @@ class TestSuccess:
         assert " ".join(word.word for word in verbose.words or []) == text
         assert verbose.segments is not None
         assert all(segment.avg_logprob is not None for segment in verbose.segments)
-        assert files[".vtt"].startswith("WEBVTT\n\n00:00:00.")
+        note = "NOTE\nTranscribed by dropscribe\nLanguage: en"
+        assert files[".vtt"].startswith(f"WEBVTT\n\n{note}\n\n00:00:00.")
         assert files[".srt"].startswith("1\n00:00:00,")
-        assert files[".srt"].replace(",", ".") in "1\n" + files[".vtt"].split("\n\n", 1)[1] + "\n"
+        assert files[".srt"].replace(",", ".") in "1\n" + files[".vtt"].split("\n\n", 2)[2] + "\n"
         assert news == {
             "id": news["id"],
             "type": "transcription.job.completed",
@@ -103,7 +104,7 @@ class TestSuccess:
                 {".diarized.json", ".json", ".txt", ".srt", ".vtt"},
                 "gpt-4o-transcribe-diarize",
             ),
-            ({"model": "gpt-transcribe"}, {".json", ".txt"}, "gpt-transcribe"),
+            ({"model": "gpt-transcribe"}, ALL - {".receipt.json"}, "gpt-transcribe"),
         ],
     )
     def test_the_openai_engine_gives_all_that_its_model_measures(
@@ -192,4 +193,8 @@ class TestSuccess:
         subprocess.run(["ffmpeg", "-v", "error", "-y", *source, str(quiet)], check=True)
         route.run("quiet.flac", quiet)
         files = route.files("quiet.flac")
-        assert (files[".txt"], files[".srt"], files[".vtt"]) == ("\n", "\n", "WEBVTT\n\n")
+        assert (files[".txt"], files[".srt"], files[".vtt"]) == (
+            "\n",
+            "\n",
+            "WEBVTT\n\nNOTE\nTranscribed by dropscribe\nLanguage: en\n\n",
+        )

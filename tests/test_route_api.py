@@ -74,7 +74,26 @@ def test_a_model_of_text_alone_names_the_language(route: Route) -> None:
     answer = Transcription.model_validate_json(route.files("short.wav")[".json"])
     assert "".join(part.token or "" for part in answer.logprobs or []) == answer.text
     assert news["data"]["language"] == "en"
-    assert set(news["data"]["outputs"]) == {"json", "text"}
+    assert set(news["data"]["outputs"]) == {*FORMATS}
+
+
+def test_its_words_are_looked_for_in_the_audio(route: Route) -> None:
+    """Within a tenth of a second of where the recognizer of the same words had them."""
+    route.run("aligned.wav", SPEECH, model="gpt-transcribe")
+    route.run("measured.wav", SPEECH, engine="offline")
+    found, measured = (
+        TranscriptionVerbose.model_validate_json(route.files(key)[".verbose.json"])
+        for key in ("aligned.wav", "measured.wav")
+    )
+    assert found.words is not None
+    assert measured.words is not None
+    assert [word.word for word in found.words] == [word.word for word in measured.words]
+    for one, other in zip(found.words, measured.words, strict=True):
+        assert one.start == pytest.approx(other.start, abs=0.1)
+    receipt = json.loads(route.files("aligned.wav")[".receipt.json"])
+    assert (receipt["timing"], receipt["word_timing"]) == ("aligned", "aligned")
+    assert sum(receipt["quality"]["srt"]["broken"].values()) == 0
+    assert "Timing: aligned" in route.files("aligned.wav")[".vtt"]
 
 
 def test_a_translation_goes_to_its_own_address(route: Route) -> None:

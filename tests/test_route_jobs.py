@@ -79,7 +79,7 @@ class TestDuplicates:
         self, route: Route, api: ApiServer
     ) -> None:
         key = "dup/late.wav"
-        api.planned.append(error(503, "busy", retry_after="4"))
+        api.planned.append(error(503, "busy", retry_after="15"))
         older = route.upload(key, SPEECH, engine="openai", prompt="older")
         while not api.requests:
             time.sleep(0.05)
@@ -90,7 +90,7 @@ class TestDuplicates:
         assert late["type"] == "transcription.job.completed"
         assert "a newer upload of the same name" in late["data"]["warnings"][-1]
         assert route.files(key) == mine
-        assert set(mine) == {".json", ".txt", ".receipt.json"}
+        assert {".json", ".txt", ".receipt.json"} <= set(mine)
         bucket, _, kept = late["data"]["outputs"]["text"].removeprefix("s3://").partition("/")
         assert (bucket, route.read(bucket, kept)) == (route.work, RECORDED_TEXT + "\n")
 

@@ -154,6 +154,40 @@ class TestAfterwards:
             "Execution is SUCCEEDED and cannot be redriven\n"
         )
 
+    def test_other_formats_are_made_of_what_a_job_has_kept(
+        self, dropscribe: Command, talk: Path, tmp_path: Path
+    ) -> None:
+        submitted = dropscribe("submit", talk, "--out", tmp_path, "--set", "formats=srt", "--json")
+        job, out = only_job(submitted)["job_id"], tmp_path / "later"
+        again = dropscribe("render", job, "--formats", "vtt,json,srt", "--out", out, "--json")
+        assert again.exit_code == 0, again.stderr
+        srt = f"{talk.name}.srt"
+        assert names(out) == {srt, f"{talk.name}.vtt", f"{talk.name}.json"}
+        assert (out / srt).read_text() == (tmp_path / srt).read_text()
+        assert json.loads(again.stdout)["quality"]["vtt"]["cues"] == 1
+        narrow = ("--set", 'subtitles={"max_line_length": 12}')
+        told = dropscribe("render", talk.name, *narrow, "--out", out)
+        assert told.stdout.startswith(f"{out}/{srt}  (")
+        lines = (out / srt).read_text().splitlines()
+        assert all(len(line) <= 12 for line in lines if "-->" not in line)
+
+    @pytest.mark.parametrize(
+        ("asked", "said"),
+        [
+            (("--formats", "srt,docx"), "'docx' is none of json, text, srt"),
+            (("--formats", "srt", "--set", "language=en"), "language=… changes nothing here"),
+            (("--set", "subtitles=cinema"), "'netflix', 'bbc' or 'web'"),
+            (("--formats", "diarized_json"), "has no transcript: it is not done, it has failed"),
+        ],
+    )
+    def test_what_cannot_be_rendered_is_told(
+        self, dropscribe: Command, letter: Path, tmp_path: Path, asked: tuple[str, ...], said: str
+    ) -> None:
+        dropscribe("submit", letter, "--out", tmp_path)
+        refused = dropscribe("render", letter.name, *asked, "--out", tmp_path)
+        assert refused.exit_code > 0
+        assert said in refused.stderr
+
     def test_a_failed_job_shows_its_error_and_can_run_again(
         self, dropscribe: Command, letter: Path, tmp_path: Path
     ) -> None:

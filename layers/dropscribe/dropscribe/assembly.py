@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Final
 
 from dropscribe.alignment import joined
 from dropscribe.api import Answer
@@ -16,7 +17,9 @@ from dropscribe.passage import Passage, passage
 from dropscribe.seams import filled
 from dropscribe.spans import Span
 from dropscribe.speakers import LEADER, ChunkVoices, Heard, labels, link
-from dropscribe.transcript import Segment, Transcript, Word, channel_speaker
+from dropscribe.transcript import Segment, Timing, Transcript, Word, channel_speaker
+
+_SURENESS: Final[tuple[Timing, ...]] = ("model", "aligned", "estimated")
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,13 @@ def assemble(
     who = speakers or Speakers()
     told = [
         [
-            passage(piece.span, answer, one.chunk.channel)
+            _told(piece, answer, one.chunk.channel)
             for piece, answer in zip(one.record.pieces, one.answers, strict=True)
         ]
         for one in asked
     ]
     told, doubtful = _with_names(asked, told, who)
+    timing, word_timing = _timings(asked, told)
     spoken = [_filled(one, parts, whisper) for one, parts in zip(asked, told, strict=True)]
     heard = [one.heard for one in spoken]
     merged = merge(heard, duration_ms=duration_ms, task=task, language=language)
@@ -82,7 +86,51 @@ def assemble(
         records = [one.record for one in asked]
         transcript, unsure = _by_voice(transcript, records, who)
         doubtful += unsure
-    return Assembled(transcript, found, [*_refused(asked), *doubtful, *warnings(found)])
+    of_times = {
+        "timing": timing if transcript.segments else None,
+        "word_timing": word_timing if transcript.words else None,
+    }
+    said = [*_refused(asked), *_timing_warnings(asked, timing), *doubtful, *warnings(found)]
+    return Assembled(transcript.model_copy(update=of_times), found, said)
+
+
+def _told(piece: Piece, answer: Answer, channel: int | None) -> Passage:
+    told = passage(piece.span, answer, channel)
+    return replace(told, placed=piece.words, language=told.language or piece.language)
+
+
+def _timings(
+    asked: Sequence[Asked], told: Sequence[Sequence[Passage]]
+) -> tuple[Timing | None, Timing | None]:
+    """Of the segments and of the words: where any are estimated, they are as a whole."""
+    segments: set[Timing] = set()
+    words: set[Timing] = set()
+    for one, parts in zip(asked, told, strict=True):
+        for piece, part in zip(one.record.pieces, parts, strict=True):
+            if part.text:
+                placed = piece.timing or "model"
+                segments.add("model" if part.segments is not None else placed)
+                words.add("model" if part.words or not part.placed else placed)
+    return _least_sure(segments), _least_sure(words)
+
+
+def _least_sure(timings: Collection[Timing]) -> Timing | None:
+    return max(timings, key=_SURENESS.index) if timings else None
+
+
+def _timing_warnings(asked: Sequence[Asked], timing: Timing | None) -> list[str]:
+    """Where a whole answer had no times, and what it was that could not be found."""
+    found = []
+    if timing == "estimated":
+        pieces = [piece for one in asked for piece in one.record.pieces]
+        several = sum(piece.timing == "estimated" for piece in pieces)
+        found.append(
+            "the model gives no times: those of its words are estimated from the pauses in "
+            f"{several} of {len(pieces)} pieces of audio, and may be off by some tenths of a second"
+        )
+        failed = [piece.unaligned for piece in pieces if piece.unaligned]
+        found += [f"words could not be looked for in the audio: {failed[0]}"] if failed else []
+    return found
 
 
 def _refused(asked: Sequence[Asked]) -> list[str]:
@@ -232,10 +280,10 @@ def _of_channel(
     segments, words = cleaned(segments, words, doubtful)
     doubtful = [*doubtful, *(doubt for one in own for doubt in one.made_up)]
     speech = [span for one in own for span in one.speech or []]
-    timed = transcript.segments is not None
-    return _Part(
-        segments, words, audit(segments if timed else None, words or None, speech, doubtful)
-    )
+    timed = any(one.heard.segments is not None for one in own)
+    # What we placed lies where there is speech, whatever the answer left out.
+    measured = None if any(one.heard.placed for one in own) else words or None
+    return _Part(segments, words, audit(segments if timed else None, measured, speech, doubtful))
 
 
 def _together(audits: Sequence[Audit]) -> Audit:

@@ -1,68 +1,136 @@
-"""Subtitle cues from a transcript: lines of readable length, on screen long enough to read.
+"""Subtitle cues from a transcript: when what is on the screen, and in which lines.
 
-Time and memory grow in proportion to the text; a word is looked up by bisection.
+Two steps. Each speaker's text is divided into cues at the cheapest places (`phrases`), every limit
+being a cost: dynamic programming, linear in the length of the text. Then cues are timed: each
+begins with its speech and stays for as long as it takes to read, as far as the next one lets it.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, chain, groupby, pairwise
+from typing import Final, NamedTuple
 
+from dropscribe.alignment import matched, tokens
+from dropscribe.columns import columns, graphemes, is_wide
 from dropscribe.options import SubtitleOptions
+from dropscribe.phrases import CLAUSE, HELD, PLAIN, SENTENCE, costs
 from dropscribe.transcript import Segment, Transcript, Word
 from dropscribe.turns import spoken
 
+START_MS: Final = 125
+"""How far from its speech a cue may begin: three frames of 24 a second."""
+BREATH_MS: Final = 1_500
+"""A pause that no cue bridges: what is said after it is not shown before."""
+_CUE: Final = 8.0
+"""The cost of a cue more."""
+_RUN_ON: Final = {SENTENCE: 9.0, CLAUSE: 3.0}
+"""Of a sentence or a clause that ends within a cue, by the cost of a break there."""
+_PAUSE: Final = 12.0
+"""Of a second of silence within a cue."""
+_ORPHAN: Final = 6.0
+"""Of a cue of a few letters that is no whole sentence."""
+_FEW: Final = 10
+"""Columns of such."""
+_HURRIED: Final = 60.0
+"""Of reading twice as fast as one should; of showing a cue for none of its least duration."""
+_UNEVEN: Final = 8.0
+"""Of an empty line beside a full one."""
+_TOP_HEAVY: Final = 4.0
+"""Of such where the upper one is the full one."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Cue:
     start_ms: int
     end_ms: int
     lines: tuple[str, ...]
+    """What is said."""
+    named: tuple[str, ...]
+    """The same, beginning with `A: ` where the speaker changes: for a format without voices."""
     speaker: str | None = None
-    """On one line, whatever was in the label."""
+    """On one line, whatever was in the label; None where nobody is to be named."""
+    spoken_ms: int = 0
+    """When its first word begins, and …"""
+    silent_ms: int = 0
+    """… when its last one ends."""
+    torn: int = 0
+    """Line ends, its last one included, between words that belong together."""
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What no line break divides: a word, or a character of one that is longer than a line."""
+class _Part(NamedTuple):
+    """What no line break divides: a word, or a character of a script without spaces."""
 
     text: str
     start_ms: int
     end_ms: int
     glued: bool = False
-    """Continues the word before it: no space between them."""
+    """Continues the one before it: no space between them."""
+    closing: bool = False
+    """The last one of its segment."""
 
 
 @dataclass(frozen=True)
-class _Group:
-    """Parts of one speaker that fit on the screen together."""
+class _Stretch:
+    """What one speaker says without a long pause."""
 
-    parts: list[_Part]
+    parts: Sequence[_Part]
+    costs: Sequence[float]
+    """Of a break after each part."""
+    begins: Sequence[int]
+    """Columns from the beginning of the stretch, spaces included, to each part, …"""
+    ends: Sequence[int]
+    """… and to its end."""
     speaker: str | None
+    width: int
+    """Columns of a line."""
+    named: bool = False
+    """The first part is the speaker's name."""
 
-    @property
-    def start_ms(self) -> int:
-        return self.parts[0].start_ms
+
+class _Span(NamedTuple):
+    """Parts of a stretch, from `first` to `last`."""
+
+    first: int
+    last: int
 
 
-def cues(transcript: Transcript, options: SubtitleOptions, *, named: bool = False) -> list[Cue]:
-    """Cues in order of their start. A transcript without times has none.
+def cues(transcript: Transcript, options: SubtitleOptions) -> list[Cue]:
+    """Cues in order of their start, none of which overlap. A transcript without times has none."""
+    divided = (
+        (stretch, span)
+        for stretch in _stretches(transcript, options)
+        for span in _divided(stretch, options)
+    )
+    return _timed([_cue(stretch, span, options) for stretch, span in divided], options)
 
-    Cues of one speaker do not overlap; those of two who talk at once do. `named`: the lines say
-    who speaks where the turn changes, for a format that has no field for it.
-    """
+
+def _stretches(transcript: Transcript, options: SubtitleOptions) -> Iterator[_Stretch]:
     words = _by_speaker(transcript.words or [])
-    groups = [
-        group
-        for segment in spoken(transcript.segments or [], transcript.words or [])
-        for group in _groups(
-            segment, _inside(words.get(segment.speaker, []), segment), options, named
+    starts_ms = {who: [word.start_ms for word in own] for who, own in words.items()}
+    named = transcript.names_speakers
+    parts_of = (
+        (
+            _label(segment.speaker) if named else None,
+            _parts(segment, _inside(words, starts_ms, segment)),
         )
-    ]
-    groups.sort(key=lambda group: group.start_ms)
-    return _shown(_cues(groups, options, named), options)
+        for segment in spoken(transcript.segments or [], transcript.words or [])
+    )
+    speaker = None
+    for label, group in groupby(parts_of, key=lambda pair: pair[0]):
+        parts = list(chain.from_iterable(_closed(own) for _, own in group))
+        for number, run in enumerate(_without_breath(parts)):
+            is_new = number == 0 and label != speaker
+            yield _stretch(run, label, transcript.language, options, named=is_new)
+        speaker = label
+
+
+def _closed(parts: Sequence[_Part]) -> Iterator[_Part]:
+    yield from parts[:-1]
+    for last in parts[-1:]:
+        yield last._replace(closing=True)
 
 
 def _by_speaker(words: Iterable[Word]) -> dict[str | None, list[Word]]:
@@ -73,164 +141,413 @@ def _by_speaker(words: Iterable[Word]) -> dict[str | None, list[Word]]:
     return found
 
 
-def _inside(words: list[Word], segment: Segment) -> list[Word]:
-    """The words that belong to a segment, when they say the same as it does."""
-    end_ms = max(segment.end_ms, segment.start_ms + 1)
-    first, last = (
-        bisect_left(words, ms, key=lambda word: word.start_ms) for ms in (segment.start_ms, end_ms)
-    )
-    same = last - first == len(segment.text.split())
-    return words[first:last] if same else []
+def _inside(
+    words: dict[str | None, list[Word]], starts: dict[str | None, list[int]], segment: Segment
+) -> list[Word]:
+    """The words of a segment's speaker that begin within it."""
+    own = starts.get(segment.speaker, [])
+    first = bisect_left(own, segment.start_ms)
+    last = bisect_left(own, max(segment.end_ms, segment.start_ms + 1))
+    return words[segment.speaker][first:last] if first < last else []
 
 
-def _groups(
-    segment: Segment, words: list[Word], options: SubtitleOptions, named: bool
-) -> Iterator[_Group]:
-    """A segment's parts, in groups that fit on the screen, with room for the name if need be."""
-    speaker = _name(segment.speaker)
-    width, name = options.max_line_length, _name_parts(speaker, options) if named else []
-    parts: list[_Part] = []
-    lines = _lines(name, width)
-    for part in _parts(segment, words, width):
-        _append(lines, part, width)
-        too_long = parts and part.end_ms - parts[0].start_ms > options.max_duration_ms
-        if parts and (too_long or len(lines) > options.max_lines):
-            yield _Group(parts, speaker)
-            parts, lines = [], _lines(name, width)
-            _append(lines, replace(part, glued=False), width)
-        parts.append(part if parts else replace(part, glued=False))
-    if parts:
-        yield _Group(parts, speaker)
-
-
-def _parts(segment: Segment, words: list[Word], width: int) -> Iterator[_Part]:
-    """The segment's own text, with its punctuation, at the times of its words.
-
-    Times are in proportion to the number of characters where none are known.
-    """
+def _parts(segment: Segment, words: Sequence[Word]) -> list[_Part]:
+    """The segment's own text, with its punctuation, at the times of its words."""
     texts = segment.text.split()
-    spans = (
-        [(word.start_ms, word.end_ms) for word in words]
-        if words
-        else _spread(texts, segment.start_ms, segment.end_ms)
-    )
-    for text, (start_ms, end_ms) in zip(texts, spans, strict=True):
-        yield from _broken(text, start_ms, end_ms, width)
+    if len(texts) == len(words) and segment.text.isascii():
+        return [
+            _Part(text, word.start_ms, word.end_ms) for text, word in zip(texts, words, strict=True)
+        ]
+    found = tokens(segment.text)
+    times = _times([token.sound for token in found], segment, words)
+    ends = [0, *(token.end for token in found)]
+    return [
+        _Part(segment.text[token.start : token.end], *time, glued=end == token.start and at > 0)
+        for at, (token, time, end) in enumerate(zip(found, times, ends, strict=False))
+    ]
 
 
-def _broken(text: str, start_ms: int, end_ms: int, width: int) -> Iterator[_Part]:
-    """A word as one part; character by character where it is longer than a line.
+def _times(sounds: Sequence[str], segment: Segment, words: Sequence[Word]) -> list[tuple[int, int]]:
+    """Start and end of each part: those of the words that say the same, or a share of what is left.
 
-    Such are sentences of scripts without spaces (Chinese, Japanese, Thai), and long addresses.
+    Without words all of it is shared out by length.
     """
-    pieces = [text] if len(text) <= width else _characters(text)
-    for index, (piece, span) in enumerate(
-        zip(pieces, _spread(pieces, start_ms, end_ms), strict=True)
-    ):
-        yield _Part(piece, *span, glued=index > 0)
+    heard: list[tuple[int, int]] = []
+    said: list[str] = []
+    for word in words:
+        own = [token.sound for token in tokens(word.text)]
+        heard += _spread([max(len(sound), 1) for sound in own], word.start_ms, word.end_ms)
+        said += own
+    known = [
+        (heard[at.start][0], heard[at.stop - 1][1]) if at else None for at in matched(sounds, said)
+    ]
+    return _without_holes(known, [max(len(sound), 1) for sound in sounds], segment)
 
 
-def _characters(text: str) -> list[str]:
-    """Characters, each with the combining marks that follow it."""
-    found: list[str] = []
-    for character in text:
-        if found and unicodedata.category(character).startswith("M"):
-            found[-1] += character
-        else:
-            found.append(character)
+def _without_holes(
+    known: Sequence[tuple[int, int] | None], lengths: Sequence[int], segment: Segment
+) -> list[tuple[int, int]]:
+    """Those that are not known share the time between their neighbours."""
+    found: list[tuple[int, int]] = []
+    for missing, group in groupby(range(len(known)), key=lambda at: known[at] is None):
+        places = list(group)
+        if not missing:
+            found += [time for at in places if (time := known[at])]
+            continue
+        after = known[places[-1] + 1] if places[-1] + 1 < len(known) else None
+        start_ms = found[-1][1] if found else segment.start_ms
+        end_ms = after[0] if after else segment.end_ms
+        found += _spread([lengths[at] for at in places], start_ms, end_ms)
     return found
 
 
-def _spread(texts: Sequence[str], start_ms: int, end_ms: int) -> list[tuple[int, int]]:
-    """Start and end of each text in a span of time, in proportion to its length."""
-    total = sum(len(text) for text in texts)
-    length_ms = max(end_ms - start_ms, 0)
-    spans, said = [], 0
-    for text in texts:
-        begin = start_ms + length_ms * said // total
-        said += len(text)
-        spans.append((begin, start_ms + length_ms * said // total))
-    return spans
+def _spread(lengths: Sequence[int], start_ms: int, end_ms: int) -> list[tuple[int, int]]:
+    """Start and end of each in a span of time, in proportion to its length."""
+    total, length_ms = sum(lengths), max(end_ms - start_ms, 0)
+    at = [start_ms + length_ms * end // total for end in accumulate(lengths, initial=0)]
+    return list(pairwise(at))
 
 
-def _name(speaker: str | None) -> str | None:
-    """A label as one line: a line break in it would end a cue's line of text."""
+def _without_breath(parts: Sequence[_Part]) -> Iterator[Sequence[_Part]]:
+    """Divided at long pauses."""
+    begin = 0
+    for at in range(1, len(parts)):
+        if parts[at].start_ms - parts[at - 1].end_ms > BREATH_MS:
+            yield parts[begin:at]
+            begin = at
+    if parts:
+        yield parts[begin:]
+
+
+def _stretch(
+    parts: Sequence[_Part],
+    speaker: str | None,
+    language: str | None,
+    options: SubtitleOptions,
+    *,
+    named: bool,
+) -> _Stretch:
+    """`named`: the first line begins with who speaks, if that is known."""
+    wide = is_wide("".join(part.text for part in parts))
+    width = 2 * options.wide_line_length if wide else options.max_line_length
+    if any(len(part.text) > width // 2 for part in parts):
+        parts = [piece for part in parts for piece in _broken(part, width)]
+    breaks = costs([part.text for part in parts], [part.glued for part in parts], language)
+    if SENTENCE not in breaks[:-1]:
+        # Who writes no full stops has told sentences apart as segments, if at all.
+        breaks = [
+            SENTENCE if part.closing else cost for part, cost in zip(parts, breaks, strict=True)
+        ]
+    name = _name(speaker, columns(parts[0].text), width, options) if named else None
+    if name:
+        at_ms = parts[0].start_ms
+        parts = [_Part(name, at_ms, at_ms), *parts]
+        breaks = [HELD, *breaks]
+    begins: list[int] = []
+    ends: list[int] = []
+    at = 0
+    for part in parts:
+        begins.append(at if part.glued or not ends else at + 1)
+        at = begins[-1] + columns(part.text)
+        ends.append(at)
+    return _Stretch(parts, breaks, begins, ends, speaker, width, named=bool(name))
+
+
+def _broken(part: _Part, width: int) -> list[_Part]:
+    """In pieces of a line each, where it is longer than one: an address, a very long word."""
+    if columns(part.text) <= width:
+        return [part]
+    pieces, wide = [""], 0
+    for grapheme in graphemes(part.text):
+        wide += columns(grapheme)
+        if wide > width and pieces[-1]:
+            pieces.append("")
+            wide = columns(grapheme)
+        pieces[-1] += grapheme
+    times = _spread([len(piece) for piece in pieces], part.start_ms, part.end_ms)
+    return [
+        _Part(piece, *time, part.glued or at > 0, part.closing and at == len(pieces) - 1)
+        for at, (piece, time) in enumerate(zip(pieces, times, strict=True))
+    ]
+
+
+def _name(speaker: str | None, first: int, width: int, options: SubtitleOptions) -> str | None:
+    """`A:`, shortened to a line; None where there is no room beside the first word's columns."""
+    if speaker is None:
+        return None
+    name = f"{speaker}:"
+    while columns(name) > width:
+        name = "".join([*graphemes(name)][:-3]) + "…:"
+    return None if options.max_lines == 1 and columns(name) + 1 + first > width else name
+
+
+def _label(speaker: str | None) -> str | None:
+    """As one line: a line break in it would end a cue's line of text."""
     return " ".join((speaker or "").split()) or None
 
 
-def _name_parts(speaker: str | None, options: SubtitleOptions) -> list[_Part]:
-    """`A: ` as the text that stands before what A says."""
-    if speaker is None:
-        return []
-    texts = f"{speaker}:".split()
-    return [part for text in texts for part in _broken(text, 0, 0, options.max_line_length)]
+def _divided(stretch: _Stretch, options: SubtitleOptions) -> list[_Span]:
+    """The cheapest division into cues that fit on the screen.
 
-
-def _lines(parts: Iterable[_Part], width: int) -> list[str]:
-    """Lines that are each as full as they can be; a part longer than `width` stands alone."""
-    lines: list[str] = []
-    for part in parts:
-        _append(lines, part, width)
-    return lines
-
-
-def _append(lines: list[str], part: _Part, width: int) -> None:
-    """Add to the last line, or begin one where there is no room."""
-    text = part.text if part.glued else f" {part.text}"
-    if lines and len(lines[-1]) + len(text) <= width:
-        lines[-1] += text
-    else:
-        lines.append(part.text)
-
-
-def _balanced(parts: list[_Part], options: SubtitleOptions) -> tuple[str, ...]:
-    """As few lines as it takes, of lengths as equal as they can be: the narrowest such."""
-    fewest = len(_lines(parts, options.max_line_length))
-    widths = range(1, options.max_line_length + 1)
-    narrowest = bisect_left(widths, True, key=lambda width: len(_lines(parts, width)) <= fewest)
-    return tuple(_lines(parts, widths[narrowest]))
-
-
-def _cues(groups: Iterable[_Group], options: SubtitleOptions, named: bool) -> Iterator[Cue]:
-    """One cue a group, from its first word to the end of its last."""
-    speaker = None
-    for group in groups:
-        turn = named and group.speaker != speaker
-        name = _name_parts(group.speaker, options) if turn else []
-        speaker = group.speaker
-        lines = _balanced([*name, *group.parts], options)
-        yield Cue(group.start_ms, group.parts[-1].end_ms, lines, speaker)
-
-
-def _shown(spoken: Iterable[Cue], options: SubtitleOptions) -> list[Cue]:
-    """Keep each cue for as long as it takes to read, at most until the next one.
-
-    A speaker's next cue always ends it. Another speaker's leaves it its speech and the least
-    duration: who talks at the same time does not wipe it off the screen.
+    Between words that belong together only where there is no other way.
     """
-    shown: list[Cue] = []
-    own_next_ms: dict[str | None, int] = {}
+    good = [at for at, cost in enumerate(stretch.costs) if cost < HELD]
+    spans = _cheapest(stretch, _places(stretch, good, options), options)
+    if spans:
+        return spans
+    return _cheapest(stretch, _places(stretch, range(len(stretch.parts)), options), options)
+
+
+class _Places(NamedTuple):
+    """Where cues of a stretch may end. Of the cue that begins at each place, and of its end."""
+
+    firsts: list[int]
+    """The part that a cue begins with; the last is the one after all."""
+    limits: list[int]
+    """The last part that fits on the screen with it."""
+    starts_ms: list[int]
+    begins: list[int]
+    until_ms: list[float]
+    """How long a cue may be shown that ends before the place, …"""
+    silent_ms: list[int]
+    """… when it has been said, …"""
+    ends: list[int]
+    """… where its last column is, …"""
+    costs: list[float]
+    """… and what it costs to end it there, with all that lies before in the stretch."""
+    whole: list[bool]
+    """Whether a sentence ends there, or begins, …"""
+    bare: list[bool]
+    """Whether nothing speaks for ending it there."""
+    within: list[float]
+    """What lies before the place."""
+    fair: list[int]
+    """Of the stretch: how many of the parts before each may well end a line."""
+
+    def tear(self, first: int, last: int) -> float:
+        """What it costs that a line has to end after one of these parts of the stretch."""
+        return 0.0 if self.fair[last + 1] > self.fair[first] else HELD
+
+
+def _places(stretch: _Stretch, ending: Iterable[int], options: SubtitleOptions) -> _Places:
+    """`ending`: after which parts cues may end."""
+    parts, firsts = stretch.parts, [0, *(at + 1 for at in ending)]
+    lasts = [at - 1 for at in firsts[1:]]
+    within = _within(stretch)
+    until_ms = [parts[at + 1].start_ms - options.min_gap_ms for at in lasts[:-1]]
+    return _Places(
+        firsts=firsts,
+        limits=[_fits_until(stretch, at, options) for at in firsts[:-1]],
+        starts_ms=[parts[at].start_ms for at in firsts[:-1]],
+        begins=[stretch.begins[at] for at in firsts[:-1]],
+        until_ms=[0.0, *until_ms, float("inf")],
+        silent_ms=[0, *(parts[at].end_ms for at in lasts)],
+        ends=[0, *(stretch.ends[at] for at in lasts)],
+        costs=[0.0, *(_CUE + stretch.costs[at] + within[at] for at in lasts)],
+        whole=[True, *(stretch.costs[at] == SENTENCE for at in lasts)],
+        bare=[False, *(stretch.costs[at] >= PLAIN for at in lasts)],
+        within=[within[at] for at in firsts[:-1]],
+        fair=[*accumulate((cost < HELD for cost in stretch.costs), initial=0)],
+    )
+
+
+def _fits_until(stretch: _Stretch, first: int, options: SubtitleOptions) -> int:
+    """The last part that fits into the lines of a screen with all from `first` on."""
+    at = first
+    for _ in range(options.max_lines):
+        at = _line_end(stretch, at) + 1
+        if at >= len(stretch.parts):
+            break
+    return at - 1
+
+
+def _cheapest(stretch: _Stretch, places: _Places, options: SubtitleOptions) -> list[_Span]:
+    """Cues that end at some of `places`, the end among them; none where they do not fit.
+
+    A plain place is looked at only where more than a line is full.
+    """
+    count = len(places.firsts)
+    best = [0.0, *[float("inf")] * (count - 1)]
+    """[place]: of all that is before it."""
+    came_from = [-1] * count
+    for at in range(count - 1):
+        if best[at] == float("inf"):
+            continue
+        for to, cost in _continued(places, at, stretch, options):
+            if best[at] + cost < best[to]:
+                best[to], came_from[to] = best[at] + cost, at
+    if came_from[-1] < 0:
+        return []
+    return list(_traced(places.firsts, came_from))[::-1]
+
+
+def _continued(
+    places: _Places, at: int, stretch: _Stretch, options: SubtitleOptions
+) -> list[tuple[int, float]]:
+    """Where the cue may end that begins at a place, and what it costs then."""
+    firsts, until_ms, ends, costs = places.firsts, places.until_ms, places.ends, places.costs
+    bare, silent_ms, limit = places.bare, places.silent_ms, places.limits[at]
+    start_ms, begin, before = places.starts_ms[at], places.begins[at], places.within[at]
+    least_ms, most_ms = options.min_duration_ms, options.max_duration_ms
+    ms_a_column = 1000 / options.max_characters_per_second
+    width, columns_to = stretch.width, stretch.begins
+    first_line = _line_end(stretch, firsts[at])
+    found: list[tuple[int, float]] = []
+    skipped = 0
+    for to in range(at + 1, len(firsts)):
+        alone = firsts[to] - firsts[at] == 1
+        if not alone and (firsts[to] > limit + 1 or silent_ms[to] - start_ms > most_ms):
+            break
+        wide = ends[to] - begin
+        if bare[to] and wide < width and not alone:
+            skipped = to
+            continue
+        cost = costs[to] - before
+        room_ms = until_ms[to] - start_ms
+        if room_ms > most_ms:  # noqa: PLR1730 - min() takes a tenth of all the time here
+            room_ms = most_ms
+        reading_ms = wide * ms_a_column
+        if room_ms < reading_ms:
+            cost += _HURRIED * min(reading_ms / max(room_ms, 1) - 1, 9.0)
+        if room_ms < least_ms:
+            cost += _HURRIED * (1 - max(room_ms, 0) / least_ms)
+        if wide < _FEW and not (places.whole[at] and places.whole[to]):
+            cost += _ORPHAN
+        elif width < wide:
+            second = bisect_left(columns_to, ends[to] - width, firsts[at] + 1, firsts[to])
+            cost += places.tear(min(second, first_line + 1) - 1, first_line)
+        found.append((to, cost))
+    if skipped and (not found or found[-1][0] < skipped):
+        # Slow speech: nothing better comes before the time is up.
+        found.append((skipped, costs[skipped] - before))
+    return found
+
+
+def _traced(firsts: Sequence[int], came_from: Sequence[int]) -> Iterator[_Span]:
+    at = len(firsts) - 1
+    while at > 0:
+        yield _Span(firsts[came_from[at]], firsts[at] - 1)
+        at = came_from[at]
+
+
+def _within(stretch: _Stretch) -> list[float]:
+    """What a cue costs for what lies within it, from the beginning of the stretch to each part.
+
+    The difference of two of them is a cue's.
+    """
+    found = [0.0]
+    for at, (before, part) in enumerate(pairwise(stretch.parts)):
+        cost = _RUN_ON.get(stretch.costs[at], 0.0)
+        pause_ms = part.start_ms - before.end_ms
+        found.append(found[-1] + cost + max(pause_ms, 0) * _PAUSE / 1000)
+    return found
+
+
+def _line_end(stretch: _Stretch, first: int) -> int:
+    """The last part that fits on the same line as `first`."""
+    return max(bisect_right(stretch.ends, stretch.begins[first] + stretch.width) - 1, first)
+
+
+def _cue(stretch: _Stretch, span: _Span, options: SubtitleOptions) -> Cue:
+    """As spoken: when it is shown is seen to later."""
+    breaks = _line_breaks(stretch, span, options)
+    parts = stretch.parts
+    firsts = [span.first, *(at + 1 for at in breaks), span.last + 1]
+    named = lines = [_text(parts[first:after]) for first, after in pairwise(firsts)]
+    if stretch.named and span.first == 0:
+        rest = _text(parts[1 : firsts[1]])
+        lines = [*([rest] if rest else []), *named[1:]]
+    start_ms, end_ms = parts[span.first].start_ms, parts[span.last].end_ms
+    last = [span.last] if span.last + 1 < len(parts) else []
+    torn = sum(stretch.costs[at] >= HELD for at in [*breaks, *last])
+    return Cue(
+        *(start_ms, end_ms, tuple(lines), tuple(named), stretch.speaker),
+        spoken_ms=start_ms,
+        silent_ms=end_ms,
+        torn=torn,
+    )
+
+
+def _text(parts: Sequence[_Part]) -> str:
+    return "".join(
+        part.text if part.glued or not at else f" {part.text}" for at, part in enumerate(parts)
+    )
+
+
+def _line_breaks(stretch: _Stretch, span: _Span, options: SubtitleOptions) -> list[int]:
+    """After which parts of a cue its lines end, but the last: as few lines as it takes."""
+    fewest, at = 1, _line_end(stretch, span.first) + 1
+    while at <= span.last:
+        fewest, at = fewest + 1, _line_end(stretch, at) + 1
+    return _best_lines(stretch, span, fewest, {})[1] if fewest > 1 else []
+
+
+def _best_lines(
+    stretch: _Stretch,
+    span: _Span,
+    lines: int,
+    known: dict[tuple[int, int], tuple[float, list[int]]],
+) -> tuple[float, list[int]]:
+    """The cheapest breaks into so many lines, and their cost; infinite where none fit."""
+    first, last = span
+    if lines == 1:
+        fits = stretch.ends[last] - stretch.begins[first] <= stretch.width or first == last
+        return (0.0 if fits else float("inf")), []
+    if (lines, first) not in known:
+        best: tuple[float, list[int]] = (float("inf"), [])
+        for at in range(first, min(_line_end(stretch, first), last - lines + 1) + 1):
+            rest, breaks = _best_lines(stretch, _Span(at + 1, last), lines - 1, known)
+            upper = stretch.ends[at] - stretch.begins[first]
+            lower = (stretch.ends[last] - stretch.begins[at + 1]) / (lines - 1)
+            uneven = abs(upper - lower) / stretch.width * _UNEVEN
+            heavy = max(upper - lower, 0) / stretch.width * _TOP_HEAVY
+            cost = stretch.costs[at] + uneven + heavy + rest
+            if cost < best[0]:
+                best = (cost, [at, *breaks])
+        known[lines, first] = best
+    return known[lines, first]
+
+
+def _timed(spoken_: Iterable[Cue], options: SubtitleOptions) -> list[Cue]:
+    """Each shown from its first word on, for as long as it takes to read, until the next one."""
+    ordered = _begun(sorted(spoken_, key=lambda cue: cue.start_ms), options)
     next_ms: int | None = None
-    for cue in reversed(list(spoken)):
-        ends_ms = [_read_ms(cue, options)]
+    shown = []
+    for cue in reversed(ordered):
+        end_ms = cue.start_ms + _wanted_ms(cue, options)
         if next_ms is not None:
-            kept_ms = max(cue.end_ms, cue.start_ms + options.min_duration_ms)
-            ends_ms.append(_before(next_ms, cue, options) if next_ms >= kept_ms else kept_ms)
-        if cue.speaker in own_next_ms:
-            ends_ms.append(_before(own_next_ms[cue.speaker], cue, options))
-        shown.append(replace(cue, end_ms=max(min(ends_ms), cue.start_ms + 1)))
-        next_ms = own_next_ms[cue.speaker] = cue.start_ms
+            latest_ms = next_ms - min(options.min_gap_ms, (next_ms - cue.start_ms) // 2)
+            near = next_ms - end_ms < options.close_gaps_ms
+            closed_ms = min(latest_ms, cue.start_ms + options.max_duration_ms)
+            end_ms = min(max(end_ms, closed_ms) if near else end_ms, latest_ms)
+        shown.append(replace(cue, end_ms=max(end_ms, cue.start_ms + 1)))
+        next_ms = cue.start_ms
     return shown[::-1]
 
 
-def _read_ms(cue: Cue, options: SubtitleOptions) -> int:
-    """When a cue has been spoken and read, if nothing follows."""
-    characters = sum(len(line) for line in cue.lines)
-    reading_ms = round(characters * 1000 / options.max_characters_per_second)
-    shown_ms = max(cue.end_ms - cue.start_ms, reading_ms, options.min_duration_ms)
-    return cue.start_ms + min(shown_ms, options.max_duration_ms)
+def _begun(ordered: Sequence[Cue], options: SubtitleOptions) -> list[Cue]:
+    """When each begins: with its speech. Who talks over another waits until that has been read.
+
+    At most for as long as the speech still lasts for the least duration after it.
+    """
+    found: list[Cue] = []
+    for cue in ordered:
+        start_ms = cue.start_ms
+        if found:
+            before = found[-1]
+            if start_ms < before.silent_ms and cue.speaker != before.speaker:
+                wanted_ms = before.start_ms + _wanted_ms(before, options) + options.min_gap_ms
+                latest_ms = max(start_ms + START_MS, cue.silent_ms - options.min_duration_ms)
+                start_ms = max(start_ms, min(wanted_ms, latest_ms))
+            # Two that begin at the same moment would hide each other.
+            start_ms = max(start_ms, before.start_ms + 2)
+        found.append(cue if start_ms == cue.start_ms else replace(cue, start_ms=start_ms))
+    return found
 
 
-def _before(next_ms: int, cue: Cue, options: SubtitleOptions) -> int:
-    """The end of a cue that makes way for the next; the gap takes half of its time at most."""
-    return next_ms - min(options.min_gap_ms, (next_ms - cue.start_ms) // 2)
+def _wanted_ms(cue: Cue, options: SubtitleOptions) -> int:
+    """How long a cue takes to be said and read."""
+    wide = sum(map(columns, cue.named))
+    reading_ms = -int(-wide * 1000 // options.max_characters_per_second)
+    said_ms = cue.silent_ms - cue.start_ms
+    return min(max(said_ms, reading_ms, options.min_duration_ms), options.max_duration_ms)

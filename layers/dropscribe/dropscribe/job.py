@@ -12,6 +12,7 @@ from dropscribe.api import Format
 from dropscribe.options import JobOptions
 from dropscribe.spans import Span
 from dropscribe.speakers import Voice
+from dropscribe.transcript import Timing, Word
 from dropscribe.turns import Turn
 
 JOB_ID_DIGITS: Final = 32
@@ -158,6 +159,14 @@ class Piece(BaseModel):
     """Where words were missing; the piece reaches a little further."""
     voices: list[Voice] = []
     """By the answer's own labels; of diarizing models."""
+    words: list[Word] = []
+    """As we found them in the audio, in the recording, where the answer has no times of words."""
+    timing: Timing | None = None
+    """Of these words; `model` where the answer has its own."""
+    language: str | None = None
+    """Code, as the text tells, where the answer names none."""
+    unaligned: str | None = None
+    """What went wrong as its words were looked for in the audio."""
 
     @property
     def span(self) -> Span:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -9,8 +10,10 @@ from typing import TypeVar
 
 from dropscribe.alignment import joined
 from dropscribe.passage import Passage
+from dropscribe.placement import divided, placed, sentences
 from dropscribe.seams import without_repeats
-from dropscribe.transcript import Segment, Transcript, Word, add_usage
+from dropscribe.spans import Span
+from dropscribe.transcript import Segment, Transcript, Word, add_usage, channel_speaker
 
 Timed = TypeVar("Timed", Segment, Word)
 
@@ -24,7 +27,9 @@ def merge(
     was told; what the engine named for most of the text's time wins. Segments, and words, of one
     speaker are in order and do not overlap.
     """
-    whole = [part for channel in _by_channel(passages) for part in without_repeats(channel)]
+    whole = [
+        with_times(part) for channel in _by_channel(passages) for part in without_repeats(channel)
+    ]
     timed = any(part.segments is not None for part in whole)
     segments = in_order([segment for part in whole for segment in part.segments or []])
     words = in_order([word for part in whole for word in part.words or []])
@@ -39,6 +44,35 @@ def merge(
         logprobs=logprobs or None,
         usage=add_usage([part.usage for part in whole if part.usage]),
     )
+
+
+def with_times(passage: Passage) -> Passage:
+    """With the words, and segments of them, that were placed where the engine gave no times."""
+    if not passage.placed or passage.words:
+        return passage
+    if passage.segments is None:
+        words = _placed(passage.text, passage.span, passage.placed, passage.channel)
+        return replace(passage, segments=sentences(words), words=words)
+    words = []
+    starts = [word.start_ms for word in passage.placed]
+    for segment in passage.segments:
+        span = Span(segment.start_ms, max(segment.end_ms, segment.start_ms))
+        own = slice(*(bisect_left(starts, ms) for ms in span))
+        found = _placed(segment.text, span, passage.placed[own], None)
+        words += [replace(word, speaker=segment.speaker) for word in found]
+    return replace(passage, words=words or None)
+
+
+def _placed(text: str, span: Span, near: Sequence[Word], channel: int | None) -> list[Word]:
+    """The words of a text that may have lost some at its ends, where two pieces overlap."""
+    texts, known = divided(text), [word.text for word in near]
+    for first in range(len(known) - len(texts) + 1):
+        if known[first : first + len(texts)] == texts:
+            words = list(near[first : first + len(texts)])
+            break
+    else:
+        words = placed(text, span, [])
+    return [replace(word, speaker=channel_speaker(channel)) for word in words]
 
 
 def in_order(parts: Sequence[Timed]) -> list[Timed]:

@@ -47,7 +47,7 @@ class Model:
     streams: bool = True
     """Sends events where `stream` asks for them, in place of one answer."""
     timed: bool = False
-    """Answers with times of segments, so subtitles are possible."""
+    """Answers with times of segments."""
     detects_language: bool = False
     """Names the language, which `verbose_json` requires."""
     lists_languages: bool = False
@@ -201,7 +201,7 @@ def takes(model: Model, option: str) -> bool:
 
 def _heeded(model: Model, option: str, voices: bool) -> bool:
     """Whether an option has an effect, be it through the model or through us."""
-    return takes(model, option) or (voices and model.timed and option in _SPEAKERS)
+    return takes(model, option) or (voices and option in _SPEAKERS)
 
 
 def formats_for(model: Model, options: JobOptions, *, speakers: bool) -> list[Format]:
@@ -271,7 +271,7 @@ def _compatible(name: str) -> Model:
 
 
 def _automatic(options: JobOptions, today: date, voices: bool) -> Model:
-    """The first model that is alive and gives what is asked for, best if all by itself."""
+    """The first model that is alive and gives what is asked for, rather all by itself."""
     if options.engine == "whisper":
         raise _unsupported(
             "engine `whisper` has no model of its own: name one in `model`, a folder or a name on "
@@ -282,20 +282,23 @@ def _automatic(options: JobOptions, today: date, voices: bool) -> Model:
         for model in MODELS
         if model.engine == options.engine and (model.shutdown is None or today < model.shutdown)
     ]
-    for ours in (False, True) if voices else (False,):
+    for alone in (True, False):
         for model in alive:
-            if not _refusals(model, options, ours):
+            if not _refusals(model, options, voices=voices and not alone, alone=alone):
                 return model
     if not alive:
         raise _unsupported(f"engine `{options.engine}` has no model left")
-    detail = "; ".join(f"{model.name}: {_refusals(model, options, voices)[0]}" for model in alive)
+    detail = "; ".join(
+        f"{model.name}: {_refusals(model, options, voices=voices)[0]}" for model in alive
+    )
     raise _unsupported(f"no model does all that is asked for ({detail})")
 
 
-def _refusals(model: Model, options: JobOptions, voices: bool) -> list[str]:
-    """Why a model can't do what is asked, empty where it can."""
+def _refusals(model: Model, options: JobOptions, *, voices: bool, alone: bool = False) -> list[str]:
+    """Why a model can't do what is asked, empty where it can. `alone`: without our own means."""
     speakers = voices or options.channels == "split"
-    lacking = [_lacking(name, model, options, speakers) for name in options.formats or []]
+    formats = options.formats or []
+    lacking = [_lacking(name, model, options, speakers) for name in formats]
     refused = [
         f"does not take `{name}`"
         for name in _API_OPTIONS
@@ -303,15 +306,18 @@ def _refusals(model: Model, options: JobOptions, voices: bool) -> list[str]:
     ]
     if options.task == "translate" and not model.translates:
         refused.append("does not translate")
+    if alone and not model.timed and set(formats) - set(_PLAIN):
+        refused.append("gives no times")
+    if alone and not model.detects_language and "verbose_json" in formats:
+        refused.append("does not name the language")
     return [reason for reason in lacking if reason] + refused
 
 
 def _lacking(name: Format, model: Model, options: JobOptions, speakers: bool) -> str | None:
-    """What a format needs and a model does not measure."""
-    if name in ("srt", "vtt", "verbose_json", "diarized_json") and not model.timed:
-        return f"model `{model.name}` gives no times"
-    if name == "verbose_json" and not model.detects_language:
-        return f"model `{model.name}` does not name the language"
+    """What a format needs and nobody measures.
+
+    Times, and the language of the text, are found by us where the model does not tell them.
+    """
     if name == "diarized_json" and options.task == "translate":
         return "a translation has no speakers"
     if name == "diarized_json" and not (model.speakers or speakers):

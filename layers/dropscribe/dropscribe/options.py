@@ -47,18 +47,71 @@ Label = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class SubtitleOptions(BaseModel):
-    """How cues in srt and vtt are cut. Defaults: Netflix timed text style guide, adult."""
+    """How cues in srt and vtt are cut: a profile's numbers, and those that are given beside it.
+
+    Lengths are in columns, of which a Chinese character takes two: so 20 columns a second are 10
+    of those.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    profile: Literal["netflix", "bbc", "web"] = "netflix"
+    """Where the numbers come from that are not given: see `PROFILES`."""
     max_line_length: Annotated[int, Field(ge=10, le=200)] = 42
-    """Characters."""
+    max_wide_line_length: Annotated[int, Field(ge=5, le=100)] = 16
+    """Characters a line of Chinese, Japanese or Korean; never wider than the others."""
     max_lines: Annotated[int, Field(ge=1, le=4)] = 2
     max_characters_per_second: Annotated[float, Field(ge=5, le=100)] = 20
     min_duration_ms: Annotated[int, Field(ge=0, le=5000)] = 833
     max_duration_ms: Annotated[int, Field(ge=1000, le=60_000)] = 7000
     min_gap_ms: Annotated[int, Field(ge=0, le=1000)] = 83
-    """Two frames at 24 frames a second."""
+    """Two frames at 24 a second."""
+    close_gaps_ms: Annotated[int, Field(ge=0, le=5000)] = 500
+    """A gap shorter than this would be a flicker: it is closed, down to the least one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_profile(cls, given: Any) -> Any:
+        """A name alone is a profile's."""
+        values = {"profile": given} if isinstance(given, str) else given
+        if not isinstance(values, dict):
+            return values
+        profile = values.get("profile", "netflix")
+        numbers = PROFILES.get(profile, {}) if isinstance(profile, str) else {}
+        return numbers | values
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.min_duration_ms > self.max_duration_ms:
+            raise ValueError(
+                f"`min_duration_ms` ({self.min_duration_ms}) is more than `max_duration_ms` "
+                f"({self.max_duration_ms}): give the smaller number as the minimum"
+            )
+        return self
+
+    @property
+    def wide_line_length(self) -> int:
+        """Wide characters a line."""
+        return min(self.max_wide_line_length, self.max_line_length)
+
+
+PROFILES: Final[dict[str, dict[str, Any]]] = {
+    "netflix": {},
+    "bbc": {
+        "max_line_length": 37,
+        "max_characters_per_second": 17,
+        "min_duration_ms": 1000,
+        "min_gap_ms": 80,
+        "close_gaps_ms": 1000,
+    },
+    "web": {
+        "max_characters_per_second": 21,
+        "min_duration_ms": 1000,
+    },
+}
+"""Of style guides. `netflix`: its timed text style guide, for adults (the defaults above). `bbc`:
+its subtitle guidelines: teletext's 37 characters, 160 to 180 words a minute, gaps of less than a
+second closed, two frames at 25 a second. `web`: TED's guidelines for its translators."""
 
 
 class JobOptions(Parameters):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,6 +44,8 @@ class Passage:
     segments: list[Segment] | None = None
     """In order of their start, inside the span; None where the engine gave no times."""
     words: list[Word] | None = None
+    placed: Sequence[Word] = ()
+    """When its words are said, as we found it where the engine gave no times of words."""
     logprobs: list[Logprob] | None = None
     language: str | None = None
     """Code, where the engine named one."""

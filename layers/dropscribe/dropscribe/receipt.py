@@ -8,10 +8,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from dropscribe import __version__, models
-from dropscribe.api import Usage
+from dropscribe.api import Format, Usage
 from dropscribe.audit import Audit, DoubtfulText, UncoveredSpan
 from dropscribe.job import Manifest, Totals
 from dropscribe.options import JobOptions
+from dropscribe.quality import Quality
+from dropscribe.transcript import Timing, Transcript
 
 
 class ReceiptSource(BaseModel):
@@ -47,6 +49,15 @@ class Billing:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Text:
+    """What was written."""
+
+    transcript: Transcript
+    quality: dict[Format, Quality]
+    """Of the files with cues."""
+
+
 class OutputFile(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -69,6 +80,10 @@ class Receipt(BaseModel):
     engine: str
     model: str
     language: str | None
+    timing: Timing | None
+    """Where the times of segments come from; None where there are none."""
+    word_timing: Timing | None
+    """The same of words."""
     audio_seconds: float
     """Measured on the decoded recording."""
     chunks: int
@@ -85,6 +100,8 @@ class Receipt(BaseModel):
     """Speech without words."""
     doubtful_text: list[DoubtfulText]
     """Words without speech, and the like."""
+    quality: dict[Format, Quality]
+    """Of each file with subtitles: how many cues break which rule, and the worst of them."""
     warnings: list[str]
     outputs: list[OutputFile]
 
@@ -109,8 +126,8 @@ def receipt(
     billing: Billing,
     outputs: list[OutputFile],
     audit: Audit,
+    text: Text,
     *,
-    language: str | None,
     timings_ms: dict[str, int],
     warnings: list[str],
 ) -> Receipt:
@@ -126,7 +143,9 @@ def receipt(
         option_sources=manifest.option_sources,
         engine=manifest.engine,
         model=manifest.model,
-        language=language,
+        language=text.transcript.language,
+        timing=text.transcript.timing,
+        word_timing=text.transcript.word_timing,
         audio_seconds=manifest.audio_ms / 1000,
         chunks=len(manifest.chunks),
         calls=billing.calls,
@@ -137,6 +156,7 @@ def receipt(
         speech_seconds=None if audit.coverage is None else audit.speech_seconds,
         uncovered_spans=audit.uncovered_spans,
         doubtful_text=audit.doubtful_text,
+        quality=text.quality,
         warnings=warnings,
         outputs=outputs,
     )

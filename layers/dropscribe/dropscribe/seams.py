@@ -107,11 +107,12 @@ def filled(heard: Passage, hole: Span, found: Passage) -> Passage:
     Of that is kept what was said after the last word before the hole, and before the first after.
     """
     usage = add_usage([part.usage for part in (heard, found) if part.usage])
+    placed = sorted((*heard.placed, *found.placed), key=lambda word: word.start_ms)
     if heard.segments is None or found.segments is None:
         # Only where nothing was heard at all: it follows what was found in the hole before.
-        logprobs = [*(heard.logprobs or []), *(found.logprobs or [])]
+        logprobs = [*(heard.logprobs or []), *(found.logprobs or [])] or None
         text = joined([heard.text, found.text])
-        return replace(heard, text=text, logprobs=logprobs or None, usage=usage)
+        return replace(heard, text=text, placed=placed, logprobs=logprobs, usage=usage)
     said, again = _said(heard), _said(found)
     middle_ms = (hole.start_ms + hole.end_ms) // 2
     at = sum(word.middle_ms < middle_ms for word in said)
@@ -126,6 +127,7 @@ def filled(heard: Passage, hole: Span, found: Passage) -> Passage:
         whole,
         segments=_following(whole.segments or []),
         words=_following(whole.words or []) or None,
+        placed=placed,
         usage=usage,
     )
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from dropscribe.api import DurationUsage, InputTokenDetails, Logprob, TokenUsage, Usage
+
+Timing = Literal["model", "aligned", "estimated"]
+"""Where times come from: the engine gave them; its text was found in the audio again, word by word;
+or its words are spread over the stretches in which somebody speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,10 @@ class Transcript(BaseModel):
     segments: list[Segment] | None = None
     """In order of their start; None where the engine gave no times."""
     words: list[Word] | None = None
+    timing: Timing | None = None
+    """Of the segments; None where there are none."""
+    word_timing: Timing | None = None
+    """Of the words; None where there are none."""
     logprobs: list[Logprob] | None = None
     usage: Usage | None = None
 

@@ -70,6 +70,8 @@ def spoken(segments: Sequence[Segment], words: Sequence[Word]) -> list[Segment]:
     a speaker stays with the one before it.
     """
     divided: list[Segment] = []
+    if not any(word.speaker for word in words) or all(segment.speaker for segment in segments):
+        return [*segments]
     for segment, own in zip(segments, _owned(segments, words), strict=True):
         runs = [] if segment.speaker else _runs(own, words)
         divided += _parts(segment, runs, words) if runs else [segment]

@@ -240,3 +240,44 @@ def redrive(context: click.Context, /, job: str, stack: str | None, **options: A
     from dropscribe.cli.submit import redrive as run
 
     context.exit(run(load(stack or DEFAULT), job, **options))
+
+
+@main.command()
+@_JOB
+@click.option(
+    "--formats",
+    default="",
+    metavar="NAMES",
+    help="Separated by commas, such as srt,vtt.  [default: those that the job gave]",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="subtitles=…",
+    help="Other rules for subtitles: a profile's name (bbc), or JSON.",
+)
+@_OUT
+@_STACK
+@_JSON
+def render(
+    job: str,
+    formats: str,
+    settings: tuple[str, ...],
+    out: Path,
+    stack: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Write other formats of a job that is done, from the transcript that it has kept.
+
+    Nothing is recognized or paid for again. A KEY stands for the latest upload of that name.
+    """
+    from dropscribe.cli.render import render as run
+    from dropscribe.cli.settings import parse
+    from dropscribe.cli.stack import DEFAULT, load
+
+    chosen = parse(settings)
+    if others := set(chosen.texts) - {"subtitles"}:
+        raise click.UsageError(f"--set {min(others)}=… changes nothing here: only subtitles does")
+    run(load(stack or DEFAULT), job, formats, chosen, out, as_json=as_json)

@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from dropscribe.cues import Cue, cues
+from dropscribe.formats.lines import safe, written
 from dropscribe.options import JobOptions
 from dropscribe.timestamps import timestamp
 from dropscribe.transcript import Transcript
 
 
 def vtt(transcript: Transcript, options: JobOptions) -> str:
-    named = transcript.names_speakers
-    found = cues(transcript, options.subtitles)
-    blocks = [f"{_times(cue)}\n{_payload(cue, named)}\n\n" for cue in found]
-    return "WEBVTT\n\n" + "".join(blocks)
+    """With a note of where it comes from, which players skip."""
+    return vtt_of(cues(transcript, options.subtitles), transcript)
 
 
-def _times(cue: Cue) -> str:
-    return f"{timestamp(cue.start_ms)} --> {timestamp(cue.end_ms)}"
+def vtt_of(found: Iterable[Cue], transcript: Transcript) -> str:
+    """Of cues that were made of the transcript already."""
+    return vtt_document(found, _note(transcript))
 
 
-def _payload(cue: Cue, named: bool) -> str:
-    text = _escaped("\n".join(cue.lines))
-    return f"<v {_escaped(cue.speaker)}>{text}" if named and cue.speaker else text
+def vtt_document(found: Iterable[Cue], note: Sequence[str] = ()) -> str:
+    """Cues in order of their start, a speaker being a voice; each block ends with a blank line.
+
+    `note`: lines that players skip.
+    """
+    blocks = [_block(cue, text) for cue in found if (text := written(cue.lines, cue.lines))]
+    return "".join(["WEBVTT\n\n", _comment(note), *blocks])
+
+
+def _block(cue: Cue, text: str) -> str:
+    times = f"{timestamp(cue.start_ms)} --> {timestamp(cue.end_ms)}"
+    return f"{times}\n{_voice(cue)}{_escaped(text)}\n\n"
+
+
+def _note(transcript: Transcript) -> list[str]:
+    """`Timing` where the times, which are those of words if there are any, are not the model's."""
+    language, timing = transcript.language, transcript.word_timing or transcript.timing
+    return [
+        "Transcribed by dropscribe",
+        *([f"Language: {language}"] if language else []),
+        *([f"Timing: {timing}"] if timing not in (None, "model") else []),
+    ]
+
+
+def _comment(lines: Sequence[str]) -> str:
+    """Ends before a blank line and may hold no arrow, as a cue."""
+    return "\n".join(["NOTE", *(_escaped(safe(line)) for line in lines)]) + "\n\n" if lines else ""
+
+
+def _voice(cue: Cue) -> str:
+    speaker = safe(cue.speaker or "")
+    return f"<v {_escaped(speaker)}>" if speaker else ""
 
 
 def _escaped(text: str) -> str:

@@ -28,11 +28,13 @@ from dropscribe.api import (
     TranslationVerbose,
     Usage,
 )
+from dropscribe.cues import cues
 from dropscribe.engines import Recognized
-from dropscribe.formats import OUTPUTS
+from dropscribe.formats.srt import srt_document
+from dropscribe.formats.vtt import vtt_document
 from dropscribe.languages import name_of
 from dropscribe.models import Model
-from dropscribe.options import JobOptions
+from dropscribe.options import SubtitleOptions
 from dropscribe.timestamps import to_ms, to_seconds
 from dropscribe.transcript import Segment, Transcript, Word, channel_speaker
 
@@ -125,8 +127,11 @@ class Heard:
 def answer(heard: Heard) -> ApiObject | str:
     """The whole answer, in the format that was asked for."""
     request = heard.request
-    if request.response_format in ("text", "srt", "vtt"):
-        return OUTPUTS[request.response_format].render(_transcript(heard), JobOptions())
+    if request.response_format == "text":
+        return f"{heard.text}\n"
+    if request.response_format in ("srt", "vtt"):
+        write = srt_document if request.response_format == "srt" else vtt_document
+        return write(cues(_transcript(heard), SubtitleOptions()))
     if request.response_format == "verbose_json":
         return _verbose(heard)
     if isinstance(request, TranslationRequest):
@@ -221,6 +226,7 @@ def _transcript(heard: Heard) -> Transcript:
     return Transcript(
         text=heard.text,
         task=heard.request.task,
+        language=heard.language,
         duration_ms=heard.audio_ms,
         segments=[_segment(part.segment) for _, part in heard.parts],
         words=[

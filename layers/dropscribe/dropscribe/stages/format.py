@@ -12,7 +12,7 @@ from typing import Final
 from dropscribe.api import Answer, DurationUsage, Format
 from dropscribe.assembly import Asked, Assembled, Speakers, assemble
 from dropscribe.aws import Bucket
-from dropscribe.formats import OUTPUTS, RECEIPT_SUFFIX
+from dropscribe.formats import OUTPUTS, RECEIPT_SUFFIX, Written, written
 from dropscribe.job import (
     Call,
     Chunk,
@@ -28,7 +28,7 @@ from dropscribe.messages import NotifyRequest
 from dropscribe.notification import Data, attributes, notification, origin, subject
 from dropscribe.passage import parse_answer
 from dropscribe.publish import Document, publish_all, retire_others
-from dropscribe.receipt import Billing, OutputFile, Receipt, receipt
+from dropscribe.receipt import Billing, OutputFile, Receipt, Text, receipt
 from dropscribe.stages.kept import load_manifest, load_record, read
 from dropscribe.transcript import Transcript, add_usage
 
@@ -62,13 +62,14 @@ def format_job(job_id: str, work: Bucket, transcripts: Bucket) -> NotifyRequest:
     job = _load(job_id, work)
     whole = _assembled(job)
     work.write(transcript_key(job_id), whole.transcript.model_dump_json())
-    documents = {name: _render(name, whole.transcript, job) for name in job.manifest.formats}
-    timings_ms = job.manifest.timings_ms | {
+    manifest = job.manifest
+    rendered = written(whole.transcript, manifest.options, manifest.formats)
+    timings_ms = manifest.timings_ms | {
         "transcribe": max(one.record.transcribe_ms for one in job.asked),
         "format": round((time.monotonic() - started) * 1000),
     }
-    written = _deliver(job, documents, whole, timings_ms, transcripts)
-    return _notify(job, whole.transcript, written)
+    delivered = _deliver(job, rendered, whole, timings_ms, transcripts)
+    return _notify(job, whole.transcript, delivered)
 
 
 def _load(job_id: str, work: Bucket) -> _Job:
@@ -101,21 +102,19 @@ def _assembled(job: _Job) -> Assembled:
     )
 
 
-def _render(name: Format, transcript: Transcript, job: _Job) -> Document:
-    output = OUTPUTS[name]
-    content = output.render(transcript, job.manifest.options).encode()
-    return Document(output.suffix, content, output.content_type)
-
-
 def _deliver(
     job: _Job,
-    documents: dict[Format, Document],
+    rendered: Written,
     whole: Assembled,
     timings_ms: dict[str, int],
     transcripts: Bucket,
 ) -> Receipt:
     """Write documents and receipt beside the upload's name, or apart when they come too late."""
     billing, manifest = _billing(job), job.manifest
+    documents = {
+        name: Document(OUTPUTS[name].suffix, text.encode(), OUTPUTS[name].content_type)
+        for name, text in rendered.documents.items()
+    }
 
     def receipt_of(uris: dict[Format, str], *warnings: str) -> Receipt:
         files = [
@@ -127,7 +126,7 @@ def _deliver(
             billing,
             files,
             whole.audit,
-            language=whole.transcript.language,
+            Text(whole.transcript, rendered.quality),
             timings_ms=timings_ms,
             warnings=[*manifest.warnings, *whole.warnings, *warnings],
         )

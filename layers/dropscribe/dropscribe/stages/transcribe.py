@@ -35,7 +35,7 @@ from dropscribe.job import (
     chunk_record_key,
     clip_key,
 )
-from dropscribe.passage import parse_answer, passage
+from dropscribe.passage import Passage, parse_answer, passage
 from dropscribe.spans import Span
 from dropscribe.speakers import (
     Voice,
@@ -47,6 +47,7 @@ from dropscribe.speakers import (
 )
 from dropscribe.speech import Prepared, hear, prepare
 from dropscribe.stages.kept import load_manifest, load_record, read
+from dropscribe.stages.times import with_times
 from dropscribe.timestamps import timestamp
 from dropscribe.transcript import Segment
 
@@ -130,6 +131,11 @@ class _Asking:
         )
         return piece, parse_answer(found.response_format, found.response)
 
+    def timed(self, piece: Piece, told: Passage, samples: bytes, prepared: Prepared) -> Piece:
+        """With the times of its words, where the answer does not tell them."""
+        left_s = self.deadline - time.monotonic()
+        return with_times(piece, told, samples, prepared, self.work, self.manifest.options, left_s)
+
     def was_tried(self, name: str) -> bool:
         """Whether a run before this one has sent the question, in vain."""
         return next(self.work.keys(self._calls(name)), None) is not None
@@ -194,24 +200,23 @@ def _answered(asking: _Asking, voice_model: WindowModel | None) -> ChunkRecord:
     chunk, audio, request = asking.chunk, asking.chunk_audio(), _request(asking)
     meanwhile = ThreadPoolExecutor(1)
     try:
-        listening = meanwhile.submit(_listened, audio) if asking.model.timed else None
+        listening = meanwhile.submit(_listened, audio)
         diarizing = (
             meanwhile.submit(lambda: _diarized(asking, *listening.result(), voice_model))
-            if listening and voice_model and asking.manifest.voices
+            if voice_model and asking.manifest.voices
             else None
         )
         piece, answer = asking.ask(chunk.name, audio, chunk.sha256, chunk.span, request)
-        samples, prepared = listening.result() if listening else (b"", None)
+        samples, prepared = listening.result()
         by_voice = diarizing.result() if diarizing else {}
     finally:
         # An error is told at once, whatever is still listened to.
         meanwhile.shutdown(wait=False, cancel_futures=True)
     told = passage(Span(0, chunk.duration_ms), answer, chunk.channel)
+    piece = asking.timed(piece, told, samples, prepared)
     if told.segments is None and told.text:
         # Nobody can say which of the speech has words.
         return ChunkRecord(index=chunk.index, chunk=piece, **by_voice)
-    if prepared is None:
-        samples, prepared = _listened(audio)
     if asking.model.speakers and chunk.channel is None:
         voices = _voices(asking, piece.name, told.segments or [], samples, voice_model)
         piece = piece.model_copy(update={"voices": voices})
@@ -400,6 +405,7 @@ class _Holes:
             name, path, sha256, span.moved(chunk.start_ms), self._request
         )
         told = passage(Span(0, span.duration_ms), answer, chunk.channel)
+        piece = self._asking.timed(piece, told, samples, prepare(samples))
         update: dict[str, Any] = {"hole": hole.moved(chunk.start_ms)}
         if self._asking.model.speakers and chunk.channel is None:
             update["voices"] = _voices(

@@ -1,0 +1,130 @@
+"""When each word of an answer is said, where the answer does not tell; found once, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from dropscribe import __version__
+from dropscribe.aws import Bucket
+from dropscribe.job import Piece
+from dropscribe.options import JobOptions
+from dropscribe.passage import Passage
+from dropscribe.placement import placed
+from dropscribe.spans import Span
+from dropscribe.speech import Prepared, voiced
+from dropscribe.transcript import Timing, Word
+
+ALIGNED_LANGUAGES: Final = ("en",)
+"""For which an aligner is at hand."""
+SLOWEST_ALIGNED: Final = 0.5
+"""Seconds of processor time that a second of audio takes at most to be aligned."""
+
+
+class _Times(BaseModel):
+    """`results/<hash>.words.json`, beside the answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dropscribe: str
+    """The version that found them: a newer one may know better."""
+    words: list[Word]
+    """From the beginning of the piece."""
+    timing: Timing
+    language: str | None = None
+    failed: str | None = None
+    """Why they could not be aligned, where that was tried."""
+
+
+def with_times(
+    piece: Piece,
+    told: Passage,
+    samples: bytes,
+    prepared: Prepared,
+    work: Bucket,
+    options: JobOptions,
+    left_s: float,
+) -> Piece:
+    """With the words of its answer at their times, and the language if nobody has named it.
+
+    `told`: the answer, from the beginning of the piece. `left_s`: seconds of time that there is.
+    """
+    hints = [options.language] if options.language else (options.languages or [])
+    language = hints[0] if len(hints) == 1 else None
+    if told.words or not told.text:
+        return piece.model_copy(update={"timing": "model"})
+    # Who was told another language may have aligned it: the key tells.
+    key = f"{piece.result_key.removesuffix('.json')}.words-{language or 'any'}.json"
+    kept = work.read(key)
+    times = _Times.model_validate_json(kept) if kept else None
+    if times is None or times.dropscribe != __version__:
+        code = language or told.language or named(told.text)
+        spoken = None if options.task == "translate" else code
+        times = _found(told, prepared, samples, spoken, left_s)
+        times = times.model_copy(update={"language": code})
+        if times.timing == "aligned" or left_s > _needed_s(told):
+            # What there was no time to align may be aligned another day.
+            work.write(key, times.model_dump_json())
+    return piece.model_copy(
+        update={
+            "timing": times.timing,
+            "words": [_moved(word, piece.start_ms) for word in times.words],
+            "language": times.language,
+            "unaligned": times.failed,
+        }
+    )
+
+
+def named(text: str) -> str | None:
+    """The language of a text; None where it is too short to tell, or nothing here can."""
+    try:
+        from dropscribe.text_language import language_of
+    except ModuleNotFoundError:
+        return None
+    return language_of(text)
+
+
+def _found(
+    told: Passage, prepared: Prepared, samples: bytes, language: str | None, left_s: float
+) -> _Times:
+    speech = voiced(prepared)
+    if told.segments is not None:
+        words = [
+            word
+            for segment in told.segments
+            for word in placed(segment.text, Span(segment.start_ms, segment.end_ms), speech)
+        ]
+        words.sort(key=lambda word: word.start_ms)
+        return _times(words, "estimated")
+    failed = None
+    if language in ALIGNED_LANGUAGES and left_s > _needed_s(told):
+        try:
+            aligned = _aligned(samples, told.text, speech)
+        except Exception as error:  # noqa: BLE001 - told in the receipt; the words are there
+            failed, aligned = f"{type(error).__name__}: {error}"[:300], None
+        if aligned is not None:
+            return _times(aligned, "aligned")
+    return _times(placed(told.text, told.span, speech), "estimated", failed)
+
+
+def _times(words: list[Word], timing: Timing, failed: str | None = None) -> _Times:
+    return _Times(dropscribe=__version__, words=words, timing=timing, failed=failed)
+
+
+def _aligned(samples: bytes, text: str, speech: Sequence[Span]) -> list[Word] | None:
+    """None where the text is not what is said, or no aligner is installed."""
+    try:
+        from dropscribe.engines import forced
+    except ModuleNotFoundError:
+        return None
+    return forced.align(samples, text, speech)
+
+
+def _needed_s(told: Passage) -> float:
+    return SLOWEST_ALIGNED * told.span.duration_ms / 1000
+
+
+def _moved(word: Word, by_ms: int) -> Word:
+    return Word(word.text, word.start_ms + by_ms, word.end_ms + by_ms, word.speaker)
