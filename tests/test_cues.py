@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dropscribe.columns import columns
@@ -249,7 +249,7 @@ class TestScripts:
         assert " ".join(line for cue in lines(given) for line in cue) == text
 
     def test_no_line_begins_with_a_closing_mark(self) -> None:
-        text = "一二三四五六七八九十一二三四五六，" * 4
+        text = "一二三四五六七八九十一二三四五六，" * 4  # noqa: RUF001
         for cue in lines(transcript([Segment(text, 0, 20_000)], language="zh")):
             assert not any(line.startswith("，") for line in cue)  # noqa: RUF001
 
@@ -409,11 +409,8 @@ def transcripts(draw: st.DrawFn) -> Transcript:
         words.append(Word(text + mark, at_ms, at_ms + length_ms))
         at_ms += length_ms + pause_ms
     segments = []
-    for number, some in enumerate(
-        itertools.batched(words, size)
-        if hasattr(itertools, "batched")
-        else [words[n : n + size] for n in range(0, len(words), size)]
-    ):
+    for number, first in enumerate(range(0, len(words), size)):
+        some = words[first : first + size]
         text = " ".join(word.text for word in some)
         who = speakers[number % len(speakers)]
         segments.append(Segment(text, some[0].start_ms, some[-1].end_ms, who))
@@ -447,3 +444,41 @@ def test_all_is_said_in_order_and_every_limit_is_kept_or_reported(
     assert near == broken["gap"]
     late = sum(cue.start_ms - cue.spoken_ms > START_MS for cue in found)
     assert late == broken["start"]
+
+
+class TestHarder:
+    """Input that has broken it."""
+
+    def test_a_first_word_longer_than_a_cue_is_shown_with_its_name(self) -> None:
+        words = [Word("Hello", 0, 7500, "A"), Word("there.", 7600, 8000, "A")]
+        segments = [Segment("Hello there.", 0, 8000, "A"), Segment("Yes.", 9000, 9500, "B")]
+        found = cues(transcript(segments, [*words, Word("Yes.", 9000, 9500, "B")]), OPTIONS)
+        assert [cue.named for cue in found] == [("A: Hello",), ("there.",), ("B: Yes.",)]
+        assert quality(found, OPTIONS, named=False).broken["lines"] == 0
+
+    def test_no_least_duration_is_a_number_too(self) -> None:
+        options = SubtitleOptions(min_duration_ms=0)
+        found = cues(transcript([Segment("One. Two. Three.", 0, 120)]), options)
+        assert joined([line for cue in found for line in cue.lines]) == "One.Two.Three."
+
+    def test_words_a_little_outside_of_their_segment_are_its_words(self) -> None:
+        given = said("Hello there my friend.", 1000)
+        given = given.model_copy(update={"segments": [Segment(given.text, 1600, 3000)]})
+        (cue,) = cues(given, OPTIONS)
+        assert (cue.start_ms, cue.spoken_ms) == (1000, 1000)
+
+    def test_a_space_that_forbids_a_break_is_kept(self) -> None:
+        given = said("Vous êtes vraiment sûrs de vouloir partir\u202f? Oui\u202f!", language="fr")
+        found = [
+            line
+            for width in range(20, 42)
+            for cue in lines(given, max_line_length=width)
+            for line in cue
+        ]
+        assert not any(line[0] in "?!" for line in found)
+        assert any("\u202f?" in line for line in found)
+
+    def test_names_can_be_left_out(self) -> None:
+        given = talk(("A", 0, 2000, "Hello."), ("B", 2000, 4000, "Hi."))
+        assert named(given, name_speakers=False) == [("Hello.",), ("Hi.",)]
+        assert [c.speaker for c in cues(given, SubtitleOptions(name_speakers=False))] == ["A", "B"]

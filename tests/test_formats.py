@@ -416,7 +416,7 @@ class TestMerge:
             task="transcribe",
             language=None,
         )
-        assert [s.text for s in transcript.segments or []] == ["Hello."]
+        assert (transcript.text, transcript.segments) == ("Hello.", None)
 
     def test_mixed_kinds_of_usage_are_not_added(self) -> None:
         seconds = recorded("json_whisper", "json").usage

@@ -105,8 +105,15 @@ class TestSeams:
         assert (done.receipt["coverage"], done.receipt["uncovered_spans"]) == (1.0, [])
 
     @pytest.mark.parametrize("vocabulary", [CHINESE, THAI, ENGLISH], ids=["zh", "th", "en"])
-    @pytest.mark.parametrize("pauses", [True, False])
-    @pytest.mark.parametrize("model", ["gpt-transcribe", "gpt-4o-transcribe", "whisper-1"])
+    @pytest.mark.parametrize(
+        ("model", "pauses"),
+        [
+            ("gpt-transcribe", True),
+            ("whisper-1", False),
+            pytest.param("gpt-4o-transcribe", False, marks=pytest.mark.long),
+            pytest.param("whisper-1", True, marks=pytest.mark.long),
+        ],
+    )
     def test_without_times_of_words_too(
         self,
         route: Stages,
@@ -187,7 +194,11 @@ class TestSpeakers:
             found.setdefault(segment.speaker or "", set()).add(said.speaker)
         return found
 
-    @pytest.mark.parametrize("voice_model", [CodedVoices(), None], ids=["voices", "no voices"])
+    @pytest.mark.parametrize(
+        "voice_model",
+        [pytest.param(CodedVoices(), marks=pytest.mark.long), None],
+        ids=["voices", "no voices"],
+    )
     def test_five_speakers_over_twelve_chunks(
         self, api: CodedApi, record: Callable[..., Path], voice_model: VoiceModel | None
     ) -> None:

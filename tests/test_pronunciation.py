@@ -70,6 +70,7 @@ def test_what_is_no_word_is_said_in_sounds_that_there_are(word: str) -> None:
         ("10k", "ten thousand"),
         ("3.5%", "three point five percent"),
         ("1997,", "nineteen ninety seven"),
+        ("100th", "one hundredth"),
         ("1905", "nineteen oh five"),
         ("2008.", "two thousand eight"),
         ("2008.", "two thousand and eight"),

@@ -85,7 +85,8 @@ def test_all_six_formats_are_there(told: Told) -> None:
     assert (data["engine"], data["model"], data["language"]) == ("whisper", str(TINY), "en")
     assert set(data["outputs"]) == {*FORMATS}
     assert json.loads(files[".receipt.json"])["estimated_cost"]["usd"] == 0
-    assert Transcription.model_validate_json(files[".json"]).text == files[".txt"].strip()
+    text = Transcription.model_validate_json(files[".json"]).text
+    assert text == files[".txt"].strip().replace("\n\n", " ")
 
 
 def test_the_answer_is_the_apis_object_with_all_that_whisper_measures(told: Told) -> None:

@@ -34,7 +34,12 @@ MOST_FAR = 0.05
 """Of the beginnings and ends of words."""
 WAYS = ["with timestamps", "without", "batched, VAD"]
 PRECISIONS = pytest.mark.parametrize(
-    ("precision", "way"), [("int8", WAYS[0]), ("int8", WAYS[2]), ("float32", WAYS[0])]
+    ("precision", "way"),
+    [
+        ("int8", WAYS[0]),
+        ("int8", WAYS[2]),
+        pytest.param("float32", WAYS[0], marks=pytest.mark.long),
+    ],
 )
 UTTERANCES = 9
 MOST_WRONG = 0.06
@@ -167,6 +172,7 @@ def test_where_whisper_may_not_say_nothing_the_model_doubts_what_it_says() -> No
         assert segment.avg_logprob < -1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [

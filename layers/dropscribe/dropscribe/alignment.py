@@ -21,6 +21,11 @@ _SPACELESS: Final = (
 """Scripts written without spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, Chinese and
 Japanese, with their punctuation (Unicode blocks). Korean has spaces."""
 
+_WORD: Final = re.compile(
+    "[^ \t-\r\x1c-\x1f\x85\u1680\u2000-\u2006\u2008-\u200a\u2028\u2029\u205f\u3000]+"
+)
+"""All that is no space. Those that forbid a break are none: U+00A0, U+2007 and U+202F."""
+
 
 class Token(NamedTuple):
     """A word; of a script without spaces, a character."""
@@ -67,6 +72,11 @@ def joined(texts: Sequence[str]) -> str:
             found.append(" ")
         found.append(text)
     return "".join(found)
+
+
+def spaced(text: str) -> str:
+    """The text on one line, with one space between words; spaces that forbid a break stay."""
+    return " ".join(_WORD.findall(text))
 
 
 def is_spaceless(character: str) -> bool:
@@ -219,8 +229,8 @@ def longest_run(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _words(text: str) -> Iterator[tuple[int, int]]:
-    """What stands between spaces, by its offsets."""
-    return (match.span() for match in re.finditer(r"\S+", text))
+    """What stands between spaces, by its offsets; one that forbids a break is none."""
+    return (match.span() for match in _WORD.finditer(text))
 
 
 def _divided(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -18,7 +18,7 @@ from dropscribe.columns import columns, graphemes, is_wide
 from dropscribe.options import SubtitleOptions
 from dropscribe.phrases import CLAUSE, HELD, PLAIN, SENTENCE, costs
 from dropscribe.transcript import Segment, Transcript, Word
-from dropscribe.turns import spoken
+from dropscribe.turns import owned, spoken
 
 START_MS: Final = 125
 """How far from its speech a cue may begin: three frames of 24 a second."""
@@ -108,21 +108,18 @@ def cues(transcript: Transcript, options: SubtitleOptions) -> list[Cue]:
 
 
 def _stretches(transcript: Transcript, options: SubtitleOptions) -> Iterator[_Stretch]:
-    words = _by_speaker(transcript.words or [])
-    starts_ms = {who: [word.start_ms for word in own] for who, own in words.items()}
+    segments = spoken(transcript.segments or [], transcript.words or [])
+    words = _words_of(segments, transcript.words or [])
     named = transcript.names_speakers
     parts_of = (
-        (
-            _label(segment.speaker) if named else None,
-            _parts(segment, _inside(words, starts_ms, segment)),
-        )
-        for segment in spoken(transcript.segments or [], transcript.words or [])
+        (_label(segment.speaker) if named else None, _parts(segment, own))
+        for segment, own in zip(segments, words, strict=True)
     )
     speaker = None
     for label, group in groupby(parts_of, key=lambda pair: pair[0]):
         parts = list(chain.from_iterable(_closed(own) for _, own in group))
         for number, run in enumerate(_without_breath(parts)):
-            is_new = number == 0 and label != speaker
+            is_new = options.name_speakers and number == 0 and label != speaker
             yield _stretch(run, label, transcript.language, options, named=is_new)
         speaker = label
 
@@ -133,22 +130,18 @@ def _closed(parts: Sequence[_Part]) -> Iterator[_Part]:
         yield last._replace(closing=True)
 
 
-def _by_speaker(words: Iterable[Word]) -> dict[str | None, list[Word]]:
-    """Each speaker's words, in order of their start."""
-    found: dict[str | None, list[Word]] = {}
-    for word in sorted(words, key=lambda word: word.start_ms):
-        found.setdefault(word.speaker, []).append(word)
+def _words_of(segments: Sequence[Segment], words: Sequence[Word]) -> list[list[Word]]:
+    """Of each segment the words of its speaker that belong to it, in order."""
+    found: list[list[Word]] = [[] for _ in segments]
+    by_speaker: dict[str | None, list[Word]] = {}
+    for word in words:
+        by_speaker.setdefault(word.speaker, []).append(word)
+    for speaker, said in by_speaker.items():
+        places = [at for at, segment in enumerate(segments) if segment.speaker == speaker]
+        members = owned([segments[at] for at in places], said)
+        for at, own in zip(places, members, strict=True):
+            found[at] = [said[member] for member in own]
     return found
-
-
-def _inside(
-    words: dict[str | None, list[Word]], starts: dict[str | None, list[int]], segment: Segment
-) -> list[Word]:
-    """The words of a segment's speaker that begin within it."""
-    own = starts.get(segment.speaker, [])
-    first = bisect_left(own, segment.start_ms)
-    last = bisect_left(own, max(segment.end_ms, segment.start_ms + 1))
-    return words[segment.speaker][first:last] if first < last else []
 
 
 def _parts(segment: Segment, words: Sequence[Word]) -> list[_Part]:
@@ -159,7 +152,7 @@ def _parts(segment: Segment, words: Sequence[Word]) -> list[_Part]:
             _Part(text, word.start_ms, word.end_ms) for text, word in zip(texts, words, strict=True)
         ]
     found = tokens(segment.text)
-    times = _times([token.sound for token in found], segment, words)
+    times = _in_order(_times([token.sound for token in found], segment, words))
     ends = [0, *(token.end for token in found)]
     return [
         _Part(segment.text[token.start : token.end], *time, glued=end == token.start and at > 0)
@@ -182,6 +175,14 @@ def _times(sounds: Sequence[str], segment: Segment, words: Sequence[Word]) -> li
         (heard[at.start][0], heard[at.stop - 1][1]) if at else None for at in matched(sounds, said)
     ]
     return _without_holes(known, [max(len(sound), 1) for sound in sounds], segment)
+
+
+def _in_order(times: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """None begins before the one in front of it."""
+    latest_ms = 0
+    for start_ms, end_ms in times:
+        latest_ms = max(latest_ms, start_ms)
+        yield latest_ms, max(end_ms, latest_ms)
 
 
 def _without_holes(
@@ -295,7 +296,8 @@ def _divided(stretch: _Stretch, options: SubtitleOptions) -> list[_Span]:
     spans = _cheapest(stretch, _places(stretch, good, options), options)
     if spans:
         return spans
-    return _cheapest(stretch, _places(stretch, range(len(stretch.parts)), options), options)
+    every = range(int(stretch.named), len(stretch.parts))
+    return _cheapest(stretch, _places(stretch, every, options), options)
 
 
 class _Places(NamedTuple):
@@ -395,7 +397,8 @@ def _continued(
     found: list[tuple[int, float]] = []
     skipped = 0
     for to in range(at + 1, len(firsts)):
-        alone = firsts[to] - firsts[at] == 1
+        # A name is nothing to be shown without a word.
+        alone = firsts[to] - max(firsts[at], int(stretch.named)) == 1
         if not alone and (firsts[to] > limit + 1 or silent_ms[to] - start_ms > most_ms):
             break
         wide = ends[to] - begin
@@ -410,7 +413,7 @@ def _continued(
         if room_ms < reading_ms:
             cost += _HURRIED * min(reading_ms / max(room_ms, 1) - 1, 9.0)
         if room_ms < least_ms:
-            cost += _HURRIED * (1 - max(room_ms, 0) / least_ms)
+            cost += _HURRIED * (1 - max(room_ms, 0) / max(least_ms, 1))
         if wide < _FEW and not (places.whole[at] and places.whole[to]):
             cost += _ORPHAN
         elif width < wide:
@@ -459,7 +462,8 @@ def _cue(stretch: _Stretch, span: _Span, options: SubtitleOptions) -> Cue:
         lines = [*([rest] if rest else []), *named[1:]]
     start_ms, end_ms = parts[span.first].start_ms, parts[span.last].end_ms
     last = [span.last] if span.last + 1 < len(parts) else []
-    torn = sum(stretch.costs[at] >= HELD for at in [*breaks, *last])
+    # A name may stand on a line of its own.
+    torn = sum(stretch.costs[at] >= HELD for at in [*breaks, *last] if at >= stretch.named)
     return Cue(
         *(start_ms, end_ms, tuple(lines), tuple(named), stretch.speaker),
         spoken_ms=start_ms,

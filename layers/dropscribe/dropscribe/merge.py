@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TypeVar
 
 from dropscribe.alignment import joined
 from dropscribe.passage import Passage
-from dropscribe.placement import divided, placed, sentences
+from dropscribe.placement import placed, sentences
 from dropscribe.seams import without_repeats
 from dropscribe.spans import Span
 from dropscribe.transcript import Segment, Transcript, Word, add_usage, channel_speaker
+from dropscribe.turns import owned
 
 Timed = TypeVar("Timed", Segment, Word)
 
@@ -48,31 +49,60 @@ def merge(
 
 def with_times(passage: Passage) -> Passage:
     """With the words, and segments of them, that were placed where the engine gave no times."""
-    if not passage.placed or passage.words:
+    if not passage.placed:
         return passage
+    letters = _Letters(passage.placed)
     if passage.segments is None:
-        words = _placed(passage.text, passage.span, passage.placed, passage.channel)
-        return replace(passage, segments=sentences(words), words=words)
-    words = []
-    starts = [word.start_ms for word in passage.placed]
-    for segment in passage.segments:
-        span = Span(segment.start_ms, max(segment.end_ms, segment.start_ms))
-        own = slice(*(bisect_left(starts, ms) for ms in span))
-        found = _placed(segment.text, span, passage.placed[own], None)
-        words += [replace(word, speaker=segment.speaker) for word in found]
-    return replace(passage, words=words or None)
+        speaker = channel_speaker(passage.channel)
+        words = letters.words_of(passage.text, passage.span, speaker)
+        told = sentences(words, passage.text)
+        segments = [replace(segment, speaker=speaker) for segment in told]
+        return replace(passage, segments=segments, words=words)
+    words = list(passage.words or [])
+    for segment, own in zip(passage.segments, owned(passage.segments, words), strict=True):
+        if not own:
+            span = Span(segment.start_ms, max(segment.end_ms, segment.start_ms))
+            words += letters.words_of(segment.text, span, segment.speaker)
+    return replace(passage, words=sorted(words, key=lambda word: word.start_ms) or None)
 
 
-def _placed(text: str, span: Span, near: Sequence[Word], channel: int | None) -> list[Word]:
-    """The words of a text that may have lost some at its ends, where two pieces overlap."""
-    texts, known = divided(text), [word.text for word in near]
-    for first in range(len(known) - len(texts) + 1):
-        if known[first : first + len(texts)] == texts:
-            words = list(near[first : first + len(texts)])
-            break
-    else:
-        words = placed(text, span, [])
-    return [replace(word, speaker=channel_speaker(channel)) for word in words]
+class _Letters:
+    """Placed words, to be found again by their letters: of a text that lost some at a seam."""
+
+    def __init__(self, placed: Sequence[Word]) -> None:
+        self._placed = placed
+        self._all = "".join(word.text for word in placed)
+        self._ends = list(accumulate(len(word.text) for word in placed))
+
+    def words_of(self, text: str, span: Span, speaker: str | None) -> list[Word]:
+        """Within `span`, near which they are; of several such texts those of the nearest."""
+        wanted = "".join(text.split())
+        places = list(self._places(wanted))
+        if not places:
+            heard = [Span(word.start_ms, word.end_ms) for word in self._placed]
+            found = placed(text, span, [one for one in heard if one.start_ms < one.end_ms])
+        else:
+            at = min(places, key=lambda at: abs(self._at(at).start_ms - span.start_ms))
+            found = list(self._cut(at, at + len(wanted), span))
+        return [replace(word, speaker=speaker) for word in found]
+
+    def _places(self, wanted: str) -> Iterator[int]:
+        at = self._all.find(wanted) if wanted else -1
+        while at >= 0:
+            yield at
+            at = self._all.find(wanted, at + 1)
+
+    def _at(self, letter: int) -> Word:
+        return self._placed[bisect_right(self._ends, letter)]
+
+    def _cut(self, first: int, after: int, span: Span) -> Iterator[Word]:
+        for at in range(bisect_right(self._ends, first), bisect_left(self._ends, after) + 1):
+            word = self._placed[at]
+            begin = self._ends[at] - len(word.text)
+            start_ms, end_ms = (
+                min(max(ms, span.start_ms), span.end_ms) for ms in (word.start_ms, word.end_ms)
+            )
+            yield Word(word.text[max(first - begin, 0) : after - begin], start_ms, end_ms)
 
 
 def in_order(parts: Sequence[Timed]) -> list[Timed]:

@@ -68,6 +68,8 @@ class SubtitleOptions(BaseModel):
     """Two frames at 24 a second."""
     close_gaps_ms: Annotated[int, Field(ge=0, le=5000)] = 500
     """A gap shorter than this would be a flicker: it is closed, down to the least one."""
+    name_speakers: bool = True
+    """`A: ` in srt where the speaker changes; vtt has voices in any case."""
 
     @model_validator(mode="before")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -18,6 +18,7 @@ from dropscribe.api import (
     Usage,
 )
 from dropscribe.languages import code_of
+from dropscribe.placement import sentences
 from dropscribe.spans import Span
 from dropscribe.timestamps import to_ms
 from dropscribe.transcript import Segment, Word, channel_speaker
@@ -82,8 +83,10 @@ def _segments(
     if isinstance(answer, Transcription):
         return None
     if not answer.segments and answer.text.strip():
-        # Text without times: all that is known is that it was said within the piece.
-        return [Segment(answer.text.strip(), span.start_ms, span.end_ms, channel)]
+        # Of servers that tell times of words alone, or of nothing.
+        words = _words(span, answer, channel)
+        told = sentences(words, answer.text.strip()) if words else None
+        return told and [replace(segment, speaker=channel) for segment in told]
     found = []
     for part in answer.segments or []:
         fields = part.model_dump(exclude_none=True)

@@ -348,4 +348,4 @@ def _share(own: Sequence[str], text: str, at: int) -> tuple[str, int] | None:
             return None
         begin = start if number == 0 else begin
         at = start + len(word)
-    return " ".join(text[begin:at].split()), at
+    return spaced(text[begin:at]), at

@@ -80,9 +80,9 @@ class Receipt(BaseModel):
     engine: str
     model: str
     language: str | None
-    timing: Timing | None
+    timing: Timing | None = None
     """Where the times of segments come from; None where there are none."""
-    word_timing: Timing | None
+    word_timing: Timing | None = None
     """The same of words."""
     audio_seconds: float
     """Measured on the decoded recording."""
@@ -100,7 +100,7 @@ class Receipt(BaseModel):
     """Speech without words."""
     doubtful_text: list[DoubtfulText]
     """Words without speech, and the like."""
-    quality: dict[Format, Quality]
+    quality: dict[Format, Quality] = {}
     """Of each file with subtitles: how many cues break which rule, and the worst of them."""
     warnings: list[str]
     outputs: list[OutputFile]

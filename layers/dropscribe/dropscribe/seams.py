@@ -35,6 +35,8 @@ _APART_MS: Final = 1_500
 """At most, of two recognitions of one word, where both tell the times of words."""
 _APART_GUESSED_MS: Final = 5_000
 """Where times are spread evenly over segments."""
+_BESIDE_MS: Final = 8_000
+"""At most, that two parts of one hole overlap."""
 _LATE_MS: Final = 600
 """At most, of a word beside a hole that was heard once more with the hole."""
 _LONGEST_WORD_MS: Final = 3_000
@@ -107,9 +109,11 @@ def filled(heard: Passage, hole: Span, found: Passage) -> Passage:
     Of that is kept what was said after the last word before the hole, and before the first after.
     """
     usage = add_usage([part.usage for part in (heard, found) if part.usage])
-    placed = sorted((*heard.placed, *found.placed), key=lambda word: word.start_ms)
+    placed = [*heard.placed, *found.placed]
     if heard.segments is None or found.segments is None:
         # Only where nothing was heard at all: it follows what was found in the hole before.
+        if heard.text:
+            heard, found = _parted_texts(heard, found, Span(0, _BESIDE_MS))
         logprobs = [*(heard.logprobs or []), *(found.logprobs or [])] or None
         text = joined([heard.text, found.text])
         return replace(heard, text=text, placed=placed, logprobs=logprobs, usage=usage)

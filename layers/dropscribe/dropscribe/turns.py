@@ -53,7 +53,7 @@ def assign(
     floor = _Floor(turns)
     found = [_given(word, floor.of(word.start_ms, word.end_ms)) for word in words]
     told = []
-    for segment, own in zip(segments, _owned(segments, words), strict=True):
+    for segment, own in zip(segments, owned(segments, words), strict=True):
         for at, word in _smoothed(own, found):
             found[at] = word
         whole = floor.of(segment.start_ms, segment.end_ms)
@@ -72,7 +72,7 @@ def spoken(segments: Sequence[Segment], words: Sequence[Word]) -> list[Segment]:
     divided: list[Segment] = []
     if not any(word.speaker for word in words) or all(segment.speaker for segment in segments):
         return [*segments]
-    for segment, own in zip(segments, _owned(segments, words), strict=True):
+    for segment, own in zip(segments, owned(segments, words), strict=True):
         runs = [] if segment.speaker else _runs(own, words)
         divided += _parts(segment, runs, words) if runs else [segment]
     return divided
@@ -113,7 +113,7 @@ class _Floor:
         return near[apart.index(min(apart))].label if apart and min(apart) <= NEAR_MS else None
 
 
-def _owned(segments: Sequence[Segment], words: Sequence[Word]) -> list[list[int]]:
+def owned(segments: Sequence[Segment], words: Sequence[Word]) -> list[list[int]]:
     """Of each segment the indices of its words, in order of time.
 
     A word is of the last segment that begins before it, or up to a second after it.

@@ -19,7 +19,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import groupby, islice, pairwise
+from itertools import accumulate, groupby, islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
@@ -35,6 +35,10 @@ from dropscribe.transcript import Word
 LEAST_HEARD: Final = 0.6
 """Part of the text's words that must be heard, in its order. Of the right text it is 0.9 and more
 in clean sound, of another one below 0.2."""
+TRIAL_MS: Final = 20_000
+"""Of speech that is recognized first, to see whether the text is of this recording: where …"""
+LEAST_LIKELY: Final = 0.2
+"""… fewer of the words are heard that should be in it, it is not."""
 LEAST_WORDS: Final = 4
 """That must be heard: two in a row may be chance. Of a text that has fewer nothing else may be."""
 MOST_WORDS_A_S: Final = 10
@@ -95,13 +99,36 @@ def align(samples: bytes, text: str, speech: Sequence[Span]) -> list[Word] | Non
     if 1000 * len(said) > MOST_WORDS_A_S * total_ms(stretches):
         return None
     numbers, distinct = _numbered([ways[words[at]] for at in said])
-    heard = list(_recognized(_decoder(numbers, distinct), samples, stretches))
+    decoder = _decoder(numbers, distinct)
+    if not _is_likely(decoder, samples, stretches, numbers):
+        return None
+    heard = list(_recognized(decoder, samples, stretches))
     pairs = _sure(_matched(numbers, [part.word for part in heard]), len(said), len(heard))
     if not _fits(len(pairs), len(said), len(heard)):
         return None
     found = {said[pair.left]: pair.right for pair in pairs}
     weights = [len(ways[word][0].split()) if word in ways else 0 for word in words]
     return list(_timed(words, weights, found, [part.span for part in heard]))
+
+
+def _is_likely(
+    decoder: Decoder, samples: bytes, stretches: Sequence[Span], numbers: Sequence[int]
+) -> bool:
+    """Whether some of the text is heard at either end of a long recording.
+
+    What is something else altogether takes longest to recognize, all of it for nothing.
+    """
+    whole_ms = total_ms(stretches)
+    if whole_ms < 3 * TRIAL_MS:
+        return True
+    for order in (stretches, stretches[::-1]):
+        begun_ms = accumulate((span.duration_ms for span in order), initial=0)
+        tried = sorted(span for span, ms in zip(order, begun_ms, strict=False) if ms < TRIAL_MS)
+        heard = [part.word for part in _recognized(decoder, samples, tried)]
+        found = _sure(_matched(numbers, heard), len(numbers), len(heard))
+        if len(found) * whole_ms >= LEAST_LIKELY * len(numbers) * total_ms(tried):
+            return True
+    return False
 
 
 def _fits(found: int, text: int, heard: int) -> bool:

@@ -191,7 +191,9 @@ def _numbers(piece: re.Match[str]) -> Iterator[list[str]]:
         if decimals:
             yield [*words, "point", *(_ONES[int(digit)] for digit in decimals), *unit]
         elif piece["ending"] in {"st", "nd", "rd", "th"}:
-            yield [*words[:-1], _ordinal(words[-1])]
+            # 100th is never `one zero zeroth`.
+            if words[-1] not in ("zero", "oh"):
+                yield [*words[:-1], _ordinal(words[-1])]
         else:
             yield [*words, *unit]
 

@@ -16,7 +16,8 @@ from dropscribe.transcript import Segment, Transcript, Word
 def verbose_json(transcript: Transcript, options: JobOptions) -> str:
     """Segments and words as far as they are known; `timestamp_granularities` chooses among them.
 
-    The language is empty where nobody named it: readers in typed languages fail without the key.
+    Words whose times are estimated are left out: nobody measured them. The language is empty where
+    nobody named it: readers in typed languages fail without the key.
     """
     wanted = options.timestamp_granularities or ["segment", "word"]
     fields: dict[str, Any] = {
@@ -28,11 +29,15 @@ def verbose_json(transcript: Transcript, options: JobOptions) -> str:
     if "segment" in wanted:
         parts = enumerate(transcript.segments or [])
         fields["segments"] = [_segment(index, part) for index, part in parts]
-    if "word" in wanted and transcript.words is not None:
+    if "word" in wanted and transcript.words is not None and _measured(transcript):
         fields["words"] = [_word(word) for word in transcript.words]
     if transcript.usage is not None:
         fields["usage"] = transcript.usage
     return to_json(fields, exclude_none=True, inf_nan_mode="null").decode()
+
+
+def _measured(transcript: Transcript) -> bool:
+    return transcript.word_timing in (None, "model", "aligned")
 
 
 def _segment(index: int, segment: Segment) -> TranscriptionSegment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dropscribe import __version__
 from dropscribe.aws import Bucket
@@ -52,20 +52,20 @@ def with_times(
     `told`: the answer, from the beginning of the piece. `left_s`: seconds of time that there is.
     """
     hints = [options.language] if options.language else (options.languages or [])
-    language = hints[0] if len(hints) == 1 else None
+    language = hints[0].lower() if len(hints) == 1 else None
     if told.words or not told.text:
         return piece.model_copy(update={"timing": "model"})
     # Who was told another language may have aligned it: the key tells.
     key = f"{piece.result_key.removesuffix('.json')}.words-{language or 'any'}.json"
-    kept = work.read(key)
-    times = _Times.model_validate_json(kept) if kept else None
-    if times is None or times.dropscribe != __version__:
+    times = _kept(work, key)
+    if times is None:
         code = language or told.language or named(told.text)
-        spoken = None if options.task == "translate" else code
+        spoken = None if options.task == "translate" else code or ""
         times = _found(told, prepared, samples, spoken, left_s)
-        times = times.model_copy(update={"language": code})
-        if times.timing == "aligned" or left_s > _needed_s(told):
-            # What there was no time to align may be aligned another day.
+        # A translation is in English, whatever was spoken.
+        times = times.model_copy(update={"language": "en" if spoken is None else code})
+        if times.timing == "aligned" or (left_s > _needed_s(told) and not times.failed):
+            # What could not be aligned this time may be another day.
             work.write(key, times.model_dump_json())
     return piece.model_copy(
         update={
@@ -75,6 +75,16 @@ def with_times(
             "unaligned": times.failed,
         }
     )
+
+
+def _kept(work: Bucket, key: str) -> _Times | None:
+    """None where nothing is kept, or another version has found it."""
+    kept = work.read(key)
+    try:
+        times = _Times.model_validate_json(kept) if kept else None
+    except ValidationError:
+        return None
+    return times if times and times.dropscribe == __version__ else None
 
 
 def named(text: str) -> str | None:
@@ -89,16 +99,16 @@ def named(text: str) -> str | None:
 def _found(
     told: Passage, prepared: Prepared, samples: bytes, language: str | None, left_s: float
 ) -> _Times:
-    speech = voiced(prepared)
     if told.segments is not None:
+        # The cheap detector's stretches: the network's are no better within segments, and cost.
         words = [
             word
             for segment in told.segments
-            for word in placed(segment.text, Span(segment.start_ms, segment.end_ms), speech)
+            for word in placed(segment.text, Span(segment.start_ms, segment.end_ms), prepared.maybe)
         ]
-        words.sort(key=lambda word: word.start_ms)
+        # In the order of the segments, which may overlap: so they are found again.
         return _times(words, "estimated")
-    failed = None
+    speech, failed = voiced(prepared), None
     if language in ALIGNED_LANGUAGES and left_s > _needed_s(told):
         try:
             aligned = _aligned(samples, told.text, speech)
