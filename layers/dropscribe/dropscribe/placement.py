@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain, pairwise
 from typing import Final, NamedTuple
 
-from dropscribe.alignment import is_spaceless
+from dropscribe.alignment import is_spaceless, spaced
 from dropscribe.alignment import joined as in_one
 from dropscribe.phrases import ends_sentence
 from dropscribe.spans import Span, joined, total_ms
