@@ -394,11 +394,12 @@ def _continued(
     ms_a_column = 1000 / options.max_characters_per_second
     width, columns_to = stretch.width, stretch.begins
     first_line = _line_end(stretch, firsts[at])
+    # A name is nothing to be shown without a word.
+    single = max(firsts[at], int(stretch.named)) + 1
     found: list[tuple[int, float]] = []
     skipped = 0
     for to in range(at + 1, len(firsts)):
-        # A name is nothing to be shown without a word.
-        alone = firsts[to] - max(firsts[at], int(stretch.named)) == 1
+        alone = firsts[to] == single
         if not alone and (firsts[to] > limit + 1 or silent_ms[to] - start_ms > most_ms):
             break
         wide = ends[to] - begin
@@ -410,20 +411,31 @@ def _continued(
         if room_ms > most_ms:  # noqa: PLR1730 - min() takes a tenth of all the time here
             room_ms = most_ms
         reading_ms = wide * ms_a_column
-        if room_ms < reading_ms:
-            cost += _HURRIED * min(reading_ms / max(room_ms, 1) - 1, 9.0)
-        if room_ms < least_ms:
-            cost += _HURRIED * (1 - max(room_ms, 0) / max(least_ms, 1))
+        if room_ms < reading_ms or room_ms < least_ms:
+            cost += _hurry(room_ms, reading_ms, least_ms)
         if wide < _FEW and not (places.whole[at] and places.whole[to]):
             cost += _ORPHAN
         elif width < wide:
             second = bisect_left(columns_to, ends[to] - width, firsts[at] + 1, firsts[to])
             cost += places.tear(min(second, first_line + 1) - 1, first_line)
         found.append((to, cost))
+        if width <= wide and places.whole[to] and cost == costs[to] - before:
+            # A sentence that fills a line, in good time: what comes after it can only cost more.
+            break
     if skipped and (not found or found[-1][0] < skipped):
         # Slow speech: nothing better comes before the time is up.
         found.append((skipped, costs[skipped] - before))
     return found
+
+
+def _hurry(room_ms: float, reading_ms: float, least_ms: int) -> float:
+    """Of too little time to read, or to be seen."""
+    cost = 0.0
+    if room_ms < reading_ms:
+        cost += _HURRIED * min(reading_ms / max(room_ms, 1) - 1, 9.0)
+    if room_ms < least_ms:
+        cost += _HURRIED * (1 - max(room_ms, 0) / max(least_ms, 1))
+    return cost
 
 
 def _traced(firsts: Sequence[int], came_from: Sequence[int]) -> Iterator[_Span]:
