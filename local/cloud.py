@@ -31,6 +31,7 @@ from local import (
     moto_resources,
     moto_s3,
     moto_sns,
+    moto_sqs,
     moto_stepfunctions,
     redrive,
 )
@@ -187,12 +188,15 @@ class Cloud:
         moto_resources.bridge_added_types(replace)
         moto_s3.bridge_notification_records(replace)
         moto_s3.bridge_conditional_writes(replace)
+        moto_sqs.bridge_deletions(replace)
+        moto_sqs.bridge_fair_queues(replace)
         moto_lambda.bridge_invocations(replace, self._functions)
         self._polling_stopped = moto_lambda.bridge_event_sources(replace, self._functions, wait_s)
         moto_events.bridge_function_targets(replace, self._functions, wait_s)
         moto_sns.bridge_web_hooks(replace, wait_s)
         moto_stepfunctions.bridge_execution(replace)
         moto_stepfunctions.bridge_start(replace)
+        moto_stepfunctions.bridge_context(replace)
         moto_stepfunctions.bridge_status_events(replace)
         moto_stepfunctions.bridge_stop(replace)
         moto_stepfunctions.bridge_descriptions(replace)

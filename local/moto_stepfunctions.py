@@ -19,6 +19,7 @@ from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
@@ -49,6 +50,19 @@ def bridge_start(replace: Replacements) -> None:
             return start(self, arn, name or str(uuid.uuid4()), *rest, **options)
 
     replace.put(StepFunctionsParserBackend, "start_execution", start_execution)
+
+
+def bridge_context(replace: Replacements) -> None:
+    """AWS: `$$.Execution.RedriveCount`. moto knows no redrives."""
+    environment = ExecutionWorker._get_evaluation_environment
+
+    def with_redrive_count(self: Any) -> Any:
+        made = environment(self)
+        context: Any = made.states.context_object.context_object_data
+        context["Execution"]["RedriveCount"] = getattr(self, "redrive_count", 0)
+        return made
+
+    replace.put(ExecutionWorker, "_get_evaluation_environment", with_redrive_count)
 
 
 def bridge_status_events(replace: Replacements) -> None:
@@ -151,12 +165,15 @@ def _ending(execution: Any) -> dict[str, Any]:
 
 
 def _redrivability(execution: Any) -> dict[str, str]:
-    if execution.exec_status in REDRIVABLE:
-        return {"redriveStatus": "REDRIVABLE"}
     reason = f"Execution is {execution.status} and cannot be redriven"
+    if execution.exec_status in REDRIVABLE:
+        if dt.datetime.now(tz=dt.UTC) - execution.stop_date < REDRIVABLE_FOR:
+            return {"redriveStatus": "REDRIVABLE"}
+        reason = "Execution has exceeded its redrivable period"
     return {"redriveStatus": "NOT_REDRIVABLE", "redriveStatusReason": reason}
 
 
+REDRIVABLE_FOR = dt.timedelta(days=14)
 REDRIVABLE = (ExecutionStatus.FAILED, ExecutionStatus.ABORTED, ExecutionStatus.TIMED_OUT)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,11 +25,15 @@ class Route:
         api_url: str,
         api_key: str,
         parameters: dict[str, str] | None = None,
+        longest_wait_s: float = 1.0,
     ) -> None:
-        """`parameters`: of the template, in place of those that most tests take."""
+        """`parameters`: of the template, in place of those that most tests take.
+
+        `longest_wait_s`: before a retry.
+        """
         self._template, self._api_url, self._api_key = template, api_url, api_key
         self._parameters = parameters or {}
-        self.cloud = Cloud()
+        self.cloud = Cloud(longest_wait_s=longest_wait_s)
         self.news: list[dict[str, Any]] = []
         """Notifications received so far, attributes beside the parsed message."""
 
@@ -90,6 +95,37 @@ class Route:
             time.sleep(0.1)
         raise AssertionError(f"no notification about {job}: {self.describe(job)}\n{self.logs()}")
 
+    def ended(self, job: str) -> Any:
+        """A job's execution at its end, waiting for it if need be."""
+
+        def described() -> Any:
+            if job not in self.jobs():
+                return None
+            found = self.describe(job)
+            return None if found["status"] == "RUNNING" else found
+
+        return self.wait_for(described)
+
+    def wait_for(self, check: Callable[[], Any]) -> Any:
+        """The first true answer."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            if found := check():
+                return found
+            time.sleep(0.1)
+        raise AssertionError(self.logs())
+
+    def invoke(self, function: str, event: Any) -> Any:
+        """Call a function by its logical id; its result."""
+        described = self.cloud.client("cloudformation").describe_stack_resource(
+            StackName="dropscribe", LogicalResourceId=function
+        )
+        name = described["StackResourceDetail"]["PhysicalResourceId"]
+        answer = self.cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+        result = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, result
+        return result
+
     def received(self) -> list[dict[str, Any]]:
         """All notifications so far."""
         found = self.sqs.receive_message(QueueUrl=self._inbox, MaxNumberOfMessages=10)
@@ -131,5 +167,5 @@ class Route:
         ]
 
     def logs(self) -> str:
-        names = ("Ingest", "Normalize", "Transcribe", "Format", "Fail")
+        names = ("Ingest", "Start", "Normalize", "Transcribe", "Format", "Fail", "Sweep")
         return "\n".join(self.cloud.logs(f"{name}Function")[-8000:] for name in names)

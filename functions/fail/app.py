@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropscribe.aws import Bucket
 from dropscribe.messages import ExecutionFailed
-from dropscribe.stages.fail import fail
+from dropscribe.stages.fail import Desk, fail
 
 logger = Logger()
 metrics = Metrics()
@@ -22,9 +22,10 @@ metrics = Metrics()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     failed = ExecutionFailed.model_validate(event)
     work, transcripts = Bucket(os.environ["WORK_BUCKET"]), Bucket(os.environ["TRANSCRIPTS_BUCKET"])
-    failure = fail(failed, transcripts, work, os.environ["NOTIFICATIONS_TOPIC_ARN"])
+    desk = Desk(transcripts, work, os.environ["NOTIFICATIONS_TOPIC_ARN"])
+    failure = fail(failed.detail.execution_arn, desk)
     if failure is None:
-        logger.info("the job has been redriven since")
+        logger.info("told already, or the job has been redriven since")
         return {}
     logger.error("job failed", failure=failure.model_dump())
     metrics.add_metric("JobsFailed", MetricUnit.Count, 1)

@@ -1,4 +1,4 @@
-"""Ingest: upload events from the queue, one execution for each recording."""
+"""Ingest: upload events from S3, one job in the queue of jobs for each recording."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropscribe.job import Source, job_id_of
-from dropscribe.stages.ingest import start, uploads
+from dropscribe.stages.ingest import enqueue, uploads
 
 logger = Logger()
 metrics = Metrics()
@@ -41,6 +41,6 @@ def record_handler(record: SQSRecord) -> None:
 
 def ingest(source: Source) -> None:
     logger.set_correlation_id(job_id_of(source))
-    started = start(source, os.environ["STATE_MACHINE_ARN"])
-    logger.info("job started" if started else "job has ended already", key=source.key)
-    metrics.add_metric("JobsStarted" if started else "DuplicateEvents", MetricUnit.Count, 1)
+    enqueue(source, os.environ["JOBS_QUEUE_URL"])
+    logger.info("job queued", key=source.key)
+    metrics.add_metric("JobsQueued", MetricUnit.Count, 1)

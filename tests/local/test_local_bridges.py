@@ -32,6 +32,7 @@ from moto.sns.models import Subscription, sns_backends
 from moto.sqs.models import Queue
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.eval import states
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
@@ -227,6 +228,21 @@ class TestS3:
         assert "threading" not in source(responses)
 
 
+class TestSqs:
+    def test_fair_queues(self) -> None:
+        queue = client("sqs").create_queue(QueueName="q")["QueueUrl"]
+        for tenant in ("noisy", "noisy", "quiet"):
+            client("sqs").send_message(QueueUrl=queue, MessageBody=tenant, MessageGroupId=tenant)
+        got = [
+            client("sqs").receive_message(QueueUrl=queue)["Messages"][0]["Body"] for _ in range(2)
+        ]
+        assert got == ["noisy", "noisy"]
+
+    def test_deletions(self) -> None:
+        assert "_messages_lock" in source(Queue.add_message)
+        assert "_messages_lock" not in source(Queue.delete_message)
+
+
 class TestSns:
     def test_web_hooks(self) -> None:
         topic = client("sns").create_topic(Name="t")["TopicArn"]
@@ -262,6 +278,10 @@ class TestEvents:
         with pytest.raises(NotImplementedError):
             rule.send_to_targets({"source": "any"}, transform_input=False)
 
+    def test_a_rule_with_a_schedule_gets_every_event(self) -> None:
+        rule = Rule("r", event_pattern=None, **NOTHING | {"schedule_exp": "rate(1 hour)"})
+        assert rule.event_pattern.matches_event({"source": "any"})
+
 
 NOTHING: Any = {
     **WHERE,
@@ -290,6 +310,9 @@ class TestStepFunctions:
         sfn = client("stepfunctions")
         assert sfn.start_execution(stateMachineArn=machine)["executionArn"].endswith(":None")
         sfn.start_execution(stateMachineArn=machine, name="a b")
+
+    def test_context(self) -> None:
+        assert "RedriveCount" not in source(states)
 
     def test_status_events(self) -> None:
         for method in (Execution.start, BaseExecutionWorkerCommunication.terminated):
