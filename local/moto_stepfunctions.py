@@ -17,12 +17,14 @@ from moto.core.config import default_user_config
 from moto.core.responses import ActionResult
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
+from local.access import Access
 from local.moto_events import emit_execution_status
 from local.replacements import Replacements
 
@@ -189,15 +191,23 @@ def bridge_retry_waits(replace: Replacements, longest_s: float) -> None:
     replace.put(retrier_decl, "time", clock)
 
 
-def bridge_task_clients(replace: Replacements, clients: Any) -> None:
-    """Tasks call the other services through boto3.
+def bridge_task_clients(replace: Replacements, clients: Any, access: Access) -> None:
+    """Tasks call the other services through boto3, in the name of the state machine's role.
 
-    moto makes a client for each call, which takes longer than the call and is not safe in the
-    parallel branches of a Map; here one client a service serves them all, with moto's settings:
+    moto makes a client for each call, nobody's, which takes longer than the call and is not safe in
+    the parallel branches of a Map; here one client a service serves them all, with moto's settings:
     a function may take its 15 minutes, and is not called twice.
     """
+    find, calling = StateTask._eval_state_credentials, threading.local()
+
+    def remembered(self: Any, env: Any) -> Any:
+        """A task finds its role, then makes its client, in one thread."""
+        found = find(self, env)
+        calling.role_arn = found.role_arn
+        return found
 
     def client(service_name: str, config: Config, **_: Any) -> Any:
-        return clients.client(service_name, config)
+        return clients.client(service_name, config, access.credentials(calling.role_arn))
 
+    replace.put(StateTask, "_eval_state_credentials", remembered)
     replace.put(boto_client, "boto3", SimpleNamespace(client=client))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -15,10 +14,11 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from dropscribe.cli import main
 from dropscribe.cli.embedded import pointed_at
+from functions.start.app import LEFT_FOR_RETURNING_S
 from local.cloud import REGION
 from tests.api_server import KEY, ApiServer, error, recorded
 from tests.conftest import DATA, ROOT
-from tests.route import Route
+from tests.route import EVERYTHING, Route
 
 SPEECH = DATA / "austen-0880.wav"
 COMPLETED, FAILED = "transcription.job.completed", "transcription.job.failed"
@@ -43,41 +43,13 @@ def route(api_server: ApiServer) -> Iterator[Route]:
 
 def sweep(route: Route, **times: int) -> Any:
     """A sweep by hand: of all that is there, unless told otherwise."""
-    times = {"overdue_s": 0, "window_s": 86_400} | times
-    return route.invoke("SweepFunction", times)
+    return route.invoke("SweepFunction", EVERYTHING | times)
 
 
 def messages(route: Route, job: str) -> list[str]:
     """Types of the notifications about a job."""
     found = (news["message"] for news in route.received())
     return [message["type"] for message in found if message["data"]["job_id"] == job]
-
-
-@contextmanager
-def no_upload_events(route: Route) -> Iterator[None]:
-    """S3 delivers at least once; this is the case that does not exist."""
-    configured = route.s3.get_bucket_notification_configuration(Bucket=route.uploads)
-    configured.pop("ResponseMetadata")
-    put = route.s3.put_bucket_notification_configuration
-    put(Bucket=route.uploads, NotificationConfiguration={})
-    try:
-        yield
-    finally:
-        put(Bucket=route.uploads, NotificationConfiguration=configured)
-
-
-@contextmanager
-def no_status_events(route: Route) -> Iterator[None]:
-    """EventBridge delivers by best effort only."""
-    events = route.cloud.client("events")
-    names = [rule["Name"] for rule in events.list_rules()["Rules"] if "EventPattern" in rule]
-    for name in names:
-        events.disable_rule(Name=name)
-    try:
-        yield
-    finally:
-        for name in names:
-            events.enable_rule(Name=name)
 
 
 class TestSweep:
@@ -87,7 +59,7 @@ class TestSweep:
         sweep(route)
 
     def test_an_upload_that_no_event_told_of_gets_its_job(self, route: Route) -> None:
-        with no_upload_events(route):
+        with route.no_upload_events():
             job = route.upload("lost/event.wav", SPEECH)
         assert job not in route.jobs()
         assert sweep(route, overdue_s=3600)["queued"] == 0, "it may still come"
@@ -101,7 +73,7 @@ class TestSweep:
     ) -> None:
         """It has no sequencer, and the newer one has."""
         key = "lost/order.wav"
-        with no_upload_events(route):
+        with route.no_upload_events():
             older = route.upload(key, SPEECH)
         sweep(route)
         route.told(older)
@@ -109,7 +81,7 @@ class TestSweep:
         assert json.loads(route.files(key)[".receipt.json"])["job_id"] == newer
 
     def test_a_failure_that_no_event_told_of_is_reported_once(self, route: Route) -> None:
-        with no_status_events(route):
+        with route.no_status_events():
             job = route.upload("lost/failure.mp3", b"no recording")
             route.ended(job)
         assert route.files("lost/failure.mp3") == {}
@@ -155,6 +127,19 @@ class TestFlood:
         spans = [(end["startDate"], end["stopDate"]) for end in map(route.ended, jobs)]
         at_once = max(sum(begin <= at < end for begin, end in spans) for at, _ in spans)
         assert at_once <= 2
+
+    def test_a_job_that_finds_no_room_goes_back_into_its_line_and_starts_later(
+        self, route: Route, api: ApiServer
+    ) -> None:
+        route.shorten("StartFunction", timeout_s=LEFT_FOR_RETURNING_S + 2)
+        api.planned.append(error(429, "slow down", retry_after="6"))
+        route.upload("room/first.wav", SPEECH, engine="openai", prompt="holds the room")
+        route.wait_for(lambda: api.requests)
+        second = route.upload("room/second.mp3", b"no recording")
+        route.wait_for(lambda: "no room for the job yet" in route.cloud.logs("StartFunction"))
+        assert second not in route.jobs()
+        assert route.ended(second)["status"] == "FAILED"
+        route.shorten("StartFunction", timeout_s=120)
 
     def test_an_api_that_is_asked_too_much_slows_a_job_and_does_not_fail_it(
         self, route: Route, api: ApiServer
@@ -223,7 +208,7 @@ class TestRedrive:
     def test_an_upload_whose_job_never_started_is_started(
         self, route: Route, tmp_path: Any
     ) -> None:
-        with no_upload_events(route):
+        with route.no_upload_events():
             job = route.upload("again/never.wav", SPEECH)
         assert redrive("again/never.wav", "--out", str(tmp_path)).exit_code == 0
         assert route.told(job)["type"] == COMPLETED

@@ -25,6 +25,7 @@ from moto.cloudformation import parsing
 from moto.core import config
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.events.models import Rule
+from moto.iam import access_control
 from moto.s3 import notifications, responses
 from moto.s3.models import s3_backends
 from moto.s3.responses import S3Response
@@ -32,6 +33,7 @@ from moto.sns.models import Subscription, sns_backends
 from moto.sqs.models import Queue
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
 from moto.stepfunctions.parser.asl.eval import states
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
@@ -293,6 +295,24 @@ NOTHING: Any = {
 }
 
 
+class TestIam:
+    def test_access(self) -> None:
+        """Nobody is asked; told to ask, moto takes no notice of resources."""
+        stranger = boto3.client("s3", aws_access_key_id="ASIA0", aws_secret_access_key="no")
+        stranger.create_bucket(Bucket="anybody-s")
+        assert "Resource and Condition" in str(access_control.__doc__)
+
+    def test_role_updates(self) -> None:
+        policy = {"PolicyName": "p", "PolicyDocument": {"Statement": []}}
+        document = {"AssumeRolePolicyDocument": {}, "Policies": [policy]}
+        resources = {"Role": {"Type": "AWS::IAM::Role", "Properties": document}}
+        role: Any = create(resources)["Role"]
+        resources["Role"]["Properties"] = document | {"Policies": [policy | {"PolicyName": "q"}]}
+        template = json.dumps({"Resources": resources})
+        client("cloudformation").update_stack(StackName="guard", TemplateBody=template)
+        assert list(role.policies) == ["p"]
+
+
 class TestStepFunctions:
     @pytest.fixture
     def machine(self) -> str:
@@ -339,6 +359,8 @@ class TestStepFunctions:
 
     def test_task_clients(self) -> None:
         assert "return boto3.client(" in source(boto_client.boto_client_for)
+        assert 'aws_access_key_id="ak"' in source(boto_client.boto_client_for)
+        assert "env.aws_execution_details.role_arn" in source(StateTask._eval_state_credentials)
 
     def test_redrive(self, machine: str) -> None:
         assert not hasattr(StepFunctionResponse, "redrive_execution")

@@ -24,12 +24,12 @@ def start(
     deadline: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool | None:
-    """Start a job's execution while fewer than `max_jobs` (at least 1) run.
+    """Start a job's execution while fewer than `max_jobs` run.
 
     False where it has been started before. None: there was no room until `deadline`
     (`time.monotonic()`). A few more than `max_jobs` may run, as several functions look at once.
     """
-    while aws.count_running(state_machine_arn, max_jobs) >= max_jobs:
+    while max_jobs < 1 or aws.count_running(state_machine_arn, max_jobs) >= max_jobs:
         pause_s = LOOK_EVERY_S * random.uniform(0.75, 1.25)
         if time.monotonic() + pause_s > deadline:
             return None
