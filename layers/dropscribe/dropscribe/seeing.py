@@ -112,8 +112,12 @@ METRICS: Final = {
     )
 }
 
-OURS: Final = frozenset({"internal", "engine_failed", "engine_unavailable", "timed_out"})
-"""Codes of failures that neither the uploader nor whoever pays for the API can mend."""
+OURS: Final = frozenset(
+    {"internal", "engine_failed", "engine_unavailable", "rate_limited", "timed_out"}
+)
+"""Codes of failures that no uploader can mend."""
+REFUSED: Final = frozenset({"unauthorized", "quota_exceeded"})
+"""Codes after which no job succeeds until somebody sees to the key, or to the bill."""
 
 
 @dataclass(frozen=True)
@@ -294,6 +298,8 @@ def of_completed(receipt: Receipt) -> Iterator[Measure]:
 def of_failed(failure: Failure) -> Iterator[Measure]:
     yield Measure("JobsFailed", 1, failure.code)
     yield Measure("OurFailures", int(failure.code in OURS))
+    if failure.code in REFUSED:
+        yield Measure("ApiRefusals", 1)
 
 
 def job_seconds(receipt: Receipt) -> float | None:
