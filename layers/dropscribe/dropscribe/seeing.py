@@ -12,7 +12,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -58,58 +58,30 @@ class Metric:
     """None: the function that tells it."""
 
 
+_OF_JOBS: Final = (
+    Metric("JobsStarted", "Count", "an upload whose execution was started"),
+    Metric("JobsCompleted", "Count", "a job whose outputs are written"),
+    Metric("JobsFailed", "Count", "a job reported as failed", "error_code", totalled=True),
+    Metric("OurFailures", "Count", "a job that ended: 1 where its upload was not to blame"),
+    Metric("ApiRefusals", "Count", "a failed job that was refused for key or quota"),
+    Metric("JobSeconds", "Seconds", "a completed job, from the upload to the notification"),
+    Metric("AudioMinutes", "None", "a completed job: length of its recording"),
+    Metric("CostUSD", "None", "a completed job: estimate, where the model's price is known"),
+    Metric("Chunks", "Count", "a completed job"),
+    Metric("CachedAnswers", "Count", "a completed job: answers that were there already"),
+    Metric("UncoveredSpans", "Count", "a completed job: speech without words, where measured"),
+)
+_OF_FUNCTIONS: Final = (
+    Metric("DuplicateEvents", "Count", "an event about an upload whose job has ended"),
+    Metric("QueueSeconds", "Seconds", "a message, from its sending to its handling"),
+    Metric("StageSeconds", "Seconds", "a run of a stage", "stage"),
+    Metric("ApiCalls", "Count", "a run that made some", "status"),
+    Metric("Rejections", "Count", "a run that ended its job as one that cannot succeed"),
+    Metric("LostUploads", "Count", "a sweep: uploads found without an end"),
+)
 METRICS: Final = {
     metric.name: metric
-    for metric in (
-        Metric("JobsStarted", "Count", "an upload whose execution was started", service=JOBS),
-        Metric("DuplicateEvents", "Count", "an event about an upload whose job has ended"),
-        Metric("QueueSeconds", "Seconds", "a message, from its sending to its handling"),
-        Metric("JobsCompleted", "Count", "a job whose outputs are written", service=JOBS),
-        Metric(
-            "JobsFailed",
-            "Count",
-            "a job reported as failed",
-            "error_code",
-            totalled=True,
-            service=JOBS,
-        ),
-        Metric(
-            "OurFailures",
-            "Count",
-            "a job that ended: 1 where not its upload was to blame",
-            service=JOBS,
-        ),
-        Metric(
-            "JobSeconds",
-            "Seconds",
-            "a completed job, from the upload to the notification",
-            service=JOBS,
-        ),
-        Metric("AudioMinutes", "None", "a completed job: length of its recording", service=JOBS),
-        Metric(
-            "CostUSD",
-            "None",
-            "a completed job: estimate, where the model's price is known",
-            service=JOBS,
-        ),
-        Metric("Chunks", "Count", "a completed job", service=JOBS),
-        Metric(
-            "CachedAnswers",
-            "Count",
-            "a completed job: answers that were there already",
-            service=JOBS,
-        ),
-        Metric(
-            "UncoveredSpans",
-            "Count",
-            "a completed job: speech without words, where measured",
-            service=JOBS,
-        ),
-        Metric("StageSeconds", "Seconds", "a run of a stage", "stage"),
-        Metric("ApiCalls", "Count", "a run that made some", "status"),
-        Metric("Rejections", "Count", "a run that ended its job as one that cannot succeed"),
-        Metric("LostUploads", "Count", "a sweep: uploads found without an end"),
-    )
+    for metric in (*(replace(metric, service=JOBS) for metric in _OF_JOBS), *_OF_FUNCTIONS)
 }
 
 OURS: Final = frozenset(
