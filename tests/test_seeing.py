@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import time
 import uuid
 from collections.abc import Iterator
@@ -13,14 +14,19 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final, get_args
 
+import click
 import pytest
 from aws_lambda_powertools import Logger
+from botocore import loaders, xform_name
+from samtranslator.yaml_helper import yaml_parse
 
 from dropscribe import seeing
+from dropscribe.cli import main
 from dropscribe.errors import ErrorCode, Failure, JobError, Rejected, Unavailable
 from dropscribe.seeing import METRICS, Measure, Tally, emit, of_failed, tell
+from local.moto_cloudformation import transform
 from tests.api_server import KEY, ApiServer, error, recorded
-from tests.conftest import DATA
+from tests.conftest import DATA, ROOT
 from tests.route import Route
 
 Json = dict[str, Any]
@@ -213,7 +219,7 @@ class TestLines:
         assert line["error"] == "ValidationError"
         assert line["message_id"]
         assert "correlation_id" not in line or line["correlation_id"] is None
-        assert any(frame.endswith(" uploads") for frame in line["stack"])
+        assert any(frame.endswith(" uploads") for frame in line["stack"].split(" > "))
 
     def test_nothing_said_and_nothing_secret_is_in_them(self, seen: Seen) -> None:
         everything = json.dumps([seen.lines, seen.metrics], ensure_ascii=False)
@@ -471,6 +477,38 @@ def shown(widget: Json) -> Iterator[tuple[list[str], Json]]:
         yield (before if parts else []), options
 
 
+@pytest.fixture(scope="module")
+def resources() -> Json:
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    for resource in template["Resources"].values():
+        for name in {"CodeUri", "ContentUri", "DefinitionUri"} & set(resource["Properties"]):
+            resource["Properties"][name] = "s3://packaged/here"
+    translated: Json = transform(template)["Resources"]
+    return translated
+
+
+def watched(alarm: Json) -> Iterator[tuple[str, Any, list[Json]]]:
+    """Name, namespace and dimensions of what an alarm looks at."""
+    computed = [query.get("Fn::If", [None, query])[1] for query in alarm.get("Metrics", [])]
+    fetched = [query["MetricStat"]["Metric"] for query in computed if "MetricStat" in query]
+    for metric in fetched or [alarm]:
+        yield metric["MetricName"], metric["Namespace"], metric["Dimensions"]
+
+
+def test_every_alarm_watches_a_metric_that_there_is(resources: Json) -> None:
+    alarms = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
+    for name, namespace, dimensions in (found for alarm in alarms for found in watched(alarm)):
+        if isinstance(namespace, str):
+            (dimension,) = dimensions
+            assert name in AWS_METRICS[namespace, dimension["Name"]]
+            continue
+        metric = METRICS[name]
+        assert namespace == {"Fn::Sub": "Dropscribe/${AWS::StackName}"}
+        assert [dimension["Name"] for dimension in dimensions] == ["service"]
+        assert metric.service in (None, dimensions[0]["Value"])
+        assert not metric.dimension or metric.totalled
+
+
 class TestDashboard:
     def test_no_widget_lies_on_another_or_beside_the_grid(self, widgets: list[Json]) -> None:
         for widget in widgets:
@@ -535,3 +573,118 @@ class TestDashboard:
         }
         (widget,) = (w for w in widgets if w["type"] == "alarm")
         assert {arn.rpartition(":")[2] for arn in widget["properties"]["alarms"]} == alarms
+
+
+RUNBOOK: Final = (ROOT / "docs" / "runbook.md").read_text()
+KNOWN_TO_INSIGHTS: Final = {
+    *("@timestamp", "@message", "@log", "@logStream"),
+    *("@type", "@duration", "@maxMemoryUsed", "@memorySize"),
+}
+"""CloudWatch Logs user guide, "Supported logs and discovered fields"; the last row is Lambda's."""
+WORDS_OF_INSIGHTS: Final = {
+    *("fields", "filter", "stats", "sort", "limit", "by", "as", "and", "or", "not", "in", "like"),
+    *("asc", "desc", "count", "avg", "max", "min", "sum", "bin", "ispresent"),
+}
+OF_THE_TOOL: Final = {
+    *("region", "query", "output", "cli-binary-format", "max-items", "profile", "no-paginate"),
+}
+"""Options of the `aws` command line itself."""
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", RUNBOOK, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(program: str) -> list[list[str]]:
+    """Each of its calls in a block or inline, as words; what a shell puts in is a word `X`."""
+    code = RUNBOOK.replace("\\\n", " ")
+    inline = [span for line in code.splitlines() for span in re.findall(r"`([^`]+)`", line)]
+    blocked = re.findall(r"^```sh\n(.*?)^```", code, flags=re.MULTILINE | re.DOTALL)
+    lines = [*inline, *(line for block in blocked for line in block.splitlines())]
+    quiet = [re.sub(r"\$\((?:res|arn|date)[^)]*\)|\$\w+", "X", line) for line in lines]
+    calls = [
+        call
+        for line in quiet
+        for call in re.findall(rf"(?:^|[\s(]){program} ([a-z][^;|>)]*)", line)
+    ]
+    return [shlex.split(call.replace("…", "")) for call in calls]
+
+
+class TestRunbook:
+    def test_every_alarm_has_its_section_and_no_section_is_without_alarm(
+        self, resources: Json
+    ) -> None:
+        alarms = {n for n, r in resources.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
+        part = RUNBOOK.partition("\n## Alarms\n")[2].partition("\n## ")[0]
+        sections = re.findall(r"^### (.+)$", part, flags=re.MULTILINE)
+        assert sorted(sections) == sorted(alarms)
+
+    def test_every_section_of_an_alarm_says_what_it_means_what_to_do_and_when_it_is_over(
+        self,
+    ) -> None:
+        part = RUNBOOK.partition("\n## Alarms\n")[2].partition("\n## ")[0]
+        for section in part.split("\n### ")[1:]:
+            assert re.search(r"^\*Means\*: ", section, flags=re.MULTILINE), section
+            for word in ("*Look*", "*Do*", "*Over*"):
+                assert word.lower() in section.lower(), section
+
+    def test_every_link_leads_to_a_section(self) -> None:
+        headings = re.findall(r"^##+ (.+)$", RUNBOOK, flags=re.MULTILINE)
+        anchors = {re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings}
+        links = re.findall(r"\]\(#([^)]+)\)", RUNBOOK)
+        assert len(links) > 20
+        assert set(links) <= anchors
+
+    def test_every_query_asks_for_fields_that_are_written(self, seen: Seen) -> None:
+        written = {field for lines in seen.lines.values() for line in lines for field in line}
+        queries = blocks("logs")
+        assert len(queries) > 10
+        for query in queries:
+            named = set(re.findall(r"\bas (\w+)", query))
+            bare = re.sub(r'"[^"]*"|/[^/\n]+/|\b\d\w*', "", query)
+            fields = set(re.findall(r"@?[a-zA-Z_]\w*", bare)) - WORDS_OF_INSIGHTS - named
+            assert fields <= written | KNOWN_TO_INSIGHTS, query
+
+    def test_every_word_that_a_query_looks_for_is_said(self, seen: Seen) -> None:
+        lines = [line for lines in seen.lines.values() for line in lines]
+        for field, known in (("message", None), ("service", None), ("code", get_args(ErrorCode))):
+            said = {line.get(field) for line in lines} | set(known or ())
+            asked = re.findall(rf'\b{field} (?:=|!=) "([^"]+)"', "".join(blocks("logs")))
+            listed = re.findall(rf"\b{field} (?:not )?in \[([^\]]+)\]", "".join(blocks("logs")))
+            asked += [word for words in listed for word in re.findall(r'"([^"]+)"', words)]
+            assert asked
+            assert set(asked) <= said
+
+    def test_every_command_of_ours_is_one(self) -> None:
+        found = [words for words in commands("dropscribe") if words]
+        assert len(found) >= 5
+        for name, *words in found:
+            if name.startswith("-"):
+                continue
+            command = main.commands[name]
+            command.make_parser(click.Context(command)).parse_args(words)
+
+    def test_every_command_of_aws_is_in_its_api(self) -> None:
+        found = [words for words in commands("aws") if len(words) > 1]
+        assert len(found) > 20
+        for service, operation, *words in found:
+            api = {"s3api": "s3"}.get(service, service)
+            model = loaders.Loader().load_service_model(api, "service-2")
+            operations = {xform_name(name, "-"): o for name, o in model["operations"].items()}
+            members = model["shapes"][operations[operation]["input"]["shape"]]["members"]
+            known = {xform_name(member, "-") for member in members} | OF_THE_TOOL
+            options = {word.removeprefix("--") for word in words if word.startswith("--")}
+            assert {option.removeprefix("no-") for option in options} <= known, (operation, options)
+
+    def test_every_resource_that_it_asks_for_is_in_the_template(self, resources: Json) -> None:
+        asked = re.findall(r"\$\((?:res|arn) (\w+)\)", RUNBOOK)
+        assert len(asked) > 10
+        assert set(asked) <= set(resources)
+
+    def test_it_names_every_log_group_of_a_function(self, resources: Json) -> None:
+        groups = {
+            resource["Properties"]["LogGroupName"]["Fn::Sub"].rpartition("}")[2]
+            for resource in resources.values()
+            if resource["Type"] == "AWS::Logs::LogGroup" and "/aws/lambda/" in json.dumps(resource)
+        }
+        assert groups == set(re.findall(r"/aws/lambda/(?:\$STACK|<stack>)(-[a-z]+)", RUNBOOK))

@@ -27,7 +27,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         job_s=job_seconds(receipt),
         audio_ms=round(receipt.audio_seconds * 1000),
         bytes=sum(file.size for file in receipt.outputs),
-        formats=[file.format for file in receipt.outputs],
+        formats=" ".join(file.format for file in receipt.outputs),
         chunks=receipt.chunks,
         calls=receipt.calls.model_dump(),
         cost_usd=receipt.estimated_cost.usd,

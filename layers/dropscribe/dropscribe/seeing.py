@@ -173,10 +173,10 @@ def tell(logger: Logger, error: Exception) -> None:
     )
 
 
-def _stack(error: Exception) -> list[str]:
+def _stack(error: Exception) -> str:
     """Where it was raised, innermost last. Source lines and values stay out."""
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES_TOLD:]
-    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    return " > ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames)
 
 
 class Tally:
