@@ -342,29 +342,38 @@ class TestErrors:
         monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "normalize")
 
     @pytest.mark.parametrize(
-        ("error", "line"),
+        ("error", "expected", "line"),
         [
             (
                 Rejected("invalid_options", "labels: `secret` is no map"),
+                True,
                 {"message": "rejected", "code": "invalid_options", "retryable": False},
             ),
             (
                 Rejected("quota_exceeded", "secret"),
+                True,
                 {"message": "rejected", "code": "quota_exceeded", "retryable": True},
             ),
             (
                 Unavailable("engine_unavailable", "secret"),
+                False,
                 {"message": "unavailable", "code": "engine_unavailable", "retryable": True},
             ),
             (
+                Unavailable("rate_limited", "secret"),
+                True,
+                {"message": "unavailable", "code": "rate_limited", "retryable": True},
+            ),
+            (
                 ValueError("secret"),
+                False,
                 {"message": "unexpected error", "code": "internal", "retryable": True},
             ),
         ],
-        ids=["rejected", "mended outside", "unavailable", "unexpected"],
+        ids=["rejected", "mended outside", "unavailable", "rate limit", "unexpected"],
     )
     def test_what_it_says_stays_out_of_the_log(
-        self, capsys: pytest.CaptureFixture[str], error: Exception, line: Json
+        self, capsys: pytest.CaptureFixture[str], error: Exception, line: Json, *, expected: bool
     ) -> None:
         logger, log = logging_to_memory()
         tell(logger, error)
@@ -373,7 +382,7 @@ class TestErrors:
         assert line.items() <= first.items()
         assert "secret" not in json.dumps(first)
         told = [m["Name"] for x in metrics for m in x["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
-        assert told == (["Rejections"] if isinstance(error, Rejected) else [])
+        assert told == (["ExpectedErrors"] if expected else [])
 
     def test_it_goes_on_unchanged_and_step_functions_knows_its_name(self) -> None:
         raised = Unavailable("engine_unavailable", "later")

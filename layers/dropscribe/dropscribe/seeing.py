@@ -76,7 +76,7 @@ _OF_FUNCTIONS: Final = (
     Metric("QueueSeconds", "Seconds", "a message, from its sending to its handling"),
     Metric("StageSeconds", "Seconds", "a run of a stage", "stage"),
     Metric("ApiCalls", "Count", "a run that made some", "status"),
-    Metric("Rejections", "Count", "a run that ended its job as one that cannot succeed"),
+    Metric("ExpectedErrors", "Count", "a run that met a bad upload, or the API's rate limit"),
     Metric("LostUploads", "Count", "a sweep: uploads found without an end"),
 )
 METRICS: Final = {
@@ -160,8 +160,8 @@ def tell(logger: Logger, error: Exception) -> None:
         line = logger.error if rejected else logger.warning
         kind = "rejected" if rejected else "unavailable"
         line(kind, code=error.code, stage=logger.service, retryable=retryable)
-        if rejected:
-            emit(Measure("Rejections", 1))
+        if rejected or error.code == "rate_limited":
+            emit(Measure("ExpectedErrors", 1))
         return
     logger.error(
         "unexpected error",
