@@ -105,7 +105,7 @@ class Stages:
     def finish(self, manifest: Manifest) -> Done:
         """Transcribe and format; a second time is what a redrive does."""
         records = self.transcribe_all(manifest)
-        message = format_job(manifest.job_id, self.work, self.transcripts).message
+        message = format_job(manifest.job_id, self.work, self.transcripts)[0].message
         transcript = self.work.read(f"jobs/{manifest.job_id}/transcript.json") or b""
         receipt = self.transcripts.read(f"{manifest.source.key}.receipt.json") or b""
         return Done(

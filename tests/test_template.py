@@ -262,37 +262,112 @@ class TestQueue:
         assert request.window_s >= 2 * 3600
 
     def test_every_dead_letter_queue_has_an_alarm(self, resources: Json) -> None:
-        alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
+        dead = {
+            queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+            for queue in of_type(resources, "AWS::SQS::Queue").values()
+            if "RedrivePolicy" in queue
+        } | {"FailDeadLetterQueue"}
         watched = {
             dimension["Value"]["Fn::GetAtt"][0]
-            for alarm in alarms
-            for dimension in alarm["Dimensions"]
-            if alarm["Namespace"] == "AWS/SQS"
+            for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
+            for dimension in alarm.get("Dimensions", [])
+            if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
         }
-        assert watched == {"UploadsDeadLetterQueue", "JobsDeadLetterQueue", "FailDeadLetterQueue"}
+        assert watched == dead
+
+
+def queries(alarm: Json) -> list[Json]:
+    """The metrics and expressions of an alarm that computes, as with every condition true."""
+    return [query.get("Fn::If", [None, query])[1] for query in alarm.get("Metrics", [])]
+
+
+ENDS_BY_HAND: Final = {
+    "FailEventLostAlarm",
+    "FailReportLostAlarm",
+    "TimedOutExecutionsAlarm",
+    "ApiRefusalsAlarm",
+}
+"""Beside those of dead letters: the metric falls back at once, whatever was done about it."""
 
 
 class TestAlarms:
     def test_each_notifies_and_is_quiet_where_nothing_is_measured(self, resources: Json) -> None:
+        """A system without uploads measures nothing."""
         for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values():
             assert alarm["AlarmActions"] == [{"Ref": "NotificationsTopic"}]
             assert alarm["TreatMissingData"] == "notBreaching"
-            assert alarm["AlarmDescription"]
+
+    def test_each_names_its_section_of_the_runbook(self, resources: Json) -> None:
+        for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+            assert alarm["AlarmDescription"].endswith(f" docs/runbook.md, {name}.")
+
+    def test_the_end_is_told_of_trouble_that_can_end_by_itself(self, resources: Json) -> None:
+        told = {
+            name: alarm.get("OKActions")
+            for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items()
+        }
+        silent = {name for name, actions in told.items() if actions is None}
+        assert silent == {name for name in told if "DeadLetter" in name} | ENDS_BY_HAND
+        assert all(
+            actions == [{"Ref": "NotificationsTopic"}] for actions in told.values() if actions
+        )
+
+    def test_an_alarm_looks_back_a_day_at_most(self, resources: Json) -> None:
+        """CloudWatch refuses others whose periods are shorter than an hour."""
+        for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values():
+            periods = [q["MetricStat"]["Period"] for q in queries(alarm) if "MetricStat" in q]
+            (period_s,) = {*periods} or {alarm["Period"]}
+            assert period_s * alarm["EvaluationPeriods"] <= 86400
+
+    def test_what_is_computed_refers_to_what_is_fetched(self, resources: Json) -> None:
+        computing = [
+            queries(alarm)
+            for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
+            if "Metrics" in alarm
+        ]
+        assert computing
+        for found in computing:
+            (watched,) = (query for query in found if query.get("ReturnData", True))
+            fetched = [query["Id"] for query in found if "MetricStat" in query]
+            text = watched["Expression"]
+            groups = re.findall(r'METRICS\("(\w+)"\)', text)
+            words = set(re.findall(r"\b[a-z]\w*", re.sub(r'"\w+"', "", text)))
+            assert len(fetched) <= 10, "CloudWatch takes ten metrics an alarm"
+            assert len(set(fetched)) == len(fetched)
+            assert words <= set(fetched)
+            assert all(any(group in name for name in fetched) for group in groups)
+            used = words | {name for name in fetched for group in groups if group in name}
+            assert used == set(fetched)
+
+    @pytest.mark.parametrize(
+        ("metric", "alarms"),
+        [
+            ("Throttles", {"ThrottlesAlarm"}),
+            ("Errors", {"StepErrorsAlarm", "FunctionErrorsAlarm"}),
+        ],
+    )
+    def test_no_function_is_left_out(self, resources: Json, metric: str, alarms: set[str]) -> None:
+        watched = {
+            ref
+            for name in alarms
+            for query in queries(resources[name]["Properties"])
+            if query.get("MetricStat", {}).get("Metric", {}).get("MetricName") == metric
+            for ref in re.findall(r"\w+Function\b", json.dumps(query))
+        }
+        assert watched == set(of_type(resources, "AWS::Lambda::Function"))
 
     def test_news_of_a_failed_job_that_not_even_its_queue_took_has_an_alarm(
         self, resources: Json
     ) -> None:
-        alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
-        lost = [
-            (alarm["MetricName"], dimension["Name"], resources[dimension["Value"]["Ref"]]["Type"])
-            for alarm in alarms
-            for dimension in alarm["Dimensions"]
-            if alarm["Namespace"] != "AWS/SQS"
-        ]
-        assert lost == [
-            ("InvocationsFailedToBeSentToDlq", "RuleName", "AWS::Events::Rule"),
-            ("DeadLetterErrors", "FunctionName", "AWS::Lambda::Function"),
-        ]
+        lost = {
+            alarm["MetricName"]: resources[alarm["Dimensions"][0]["Value"]["Ref"]]["Type"]
+            for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items()
+            if name in ("FailEventLostAlarm", "FailReportLostAlarm")
+        }
+        assert lost == {
+            "InvocationsFailedToBeSentToDlq": "AWS::Events::Rule",
+            "DeadLetterErrors": "AWS::Lambda::Function",
+        }
 
 
 class TestFunctions:

@@ -7,41 +7,52 @@ import random
 import time
 from typing import Any, Final
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.data_classes import SQSEvent, event_source
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.data_classes import SQSEvent
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropscribe.aws import show_again
 from dropscribe.messages import ExecutionInput
+from dropscribe.seeing import Measure, emit, queue_seconds, tell
 from dropscribe.stages.start import start
 
 logger = Logger()
-metrics = Metrics()
 
+ENDED: Final = "job has ended already"
 LEFT_FOR_RETURNING_S: Final = 20
 LONGEST_RETURN_S: Final = 30
 """Until a job that found no room is looked at again, by whoever is free then."""
 
 
-@metrics.log_metrics
-@event_source(data_class=SQSEvent)
-def handler(event: SQSEvent, context: LambdaContext) -> dict[str, Any]:
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """A batch is one message: what waits here is out of the queue, where lines are fair."""
     left_s = context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_RETURNING_S
     deadline = time.monotonic() + left_s
-    waiting = []
-    for record in event.records:
-        job = ExecutionInput.model_validate_json(record.body)
-        logger.set_correlation_id(job.job_id)
-        machine, most = os.environ["STATE_MACHINE_ARN"], int(os.environ["MAX_JOBS"])
-        started = start(job, machine, most, deadline)
-        if started is None:
-            queue, after_s = os.environ["JOBS_QUEUE_URL"], random.randint(1, LONGEST_RETURN_S)
-            show_again(queue, record.receipt_handle, after_s)
-            waiting.append({"itemIdentifier": record.message_id})
-            logger.info("no room for the job yet", running_at_most=most)
-            continue
-        logger.info("job started" if started else "job has ended already")
-        metrics.add_metric("JobsStarted" if started else "DuplicateEvents", MetricUnit.Count, 1)
-    return {"batchItemFailures": waiting}
+    try:
+        waiting = [one.message_id for one in SQSEvent(event).records if not begun(one, deadline)]
+    except Exception as error:
+        tell(logger, error)
+        raise
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in waiting]}
+
+
+def begun(record: SQSRecord, deadline: float) -> bool:
+    """Whether its job has begun, now or before. Else the message is soon looked at again."""
+    job, waited_s = ExecutionInput.model_validate_json(record.body), queue_seconds(record)
+    logger.set_correlation_id(job.job_id)
+    most = int(os.environ["MAX_JOBS"])
+    started = start(job, os.environ["STATE_MACHINE_ARN"], most, deadline)
+    if started is None:
+        after_s = random.randint(1, LONGEST_RETURN_S)
+        show_again(os.environ["JOBS_QUEUE_URL"], record.receipt_handle, after_s)
+        logger.info("no room for the job yet", running_at_most=most)
+        return False
+    said = "job started" if started else "job has ended already"
+    logger.info(said, queue_ms=round(waited_s * 1000))
+    emit(
+        Measure("QueueSeconds", waited_s),
+        Measure("JobsStarted" if started else "DuplicateEvents", 1),
+    )
+    return True

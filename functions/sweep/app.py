@@ -6,21 +6,19 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropscribe.aws import Bucket
 from dropscribe.messages import SweepRequest
+from dropscribe.seeing import Measure, emit, step
 from dropscribe.stages.fail import Desk
 from dropscribe.stages.sweep import Sweeper
 
 logger = Logger()
-metrics = Metrics()
 
 
-@metrics.log_metrics
-@logger.inject_lambda_context
+@step(logger, job_id_path="id")
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     request = SweepRequest.model_validate(event)
     transcripts, work = Bucket(os.environ["TRANSCRIPTS_BUCKET"]), Bucket(os.environ["WORK_BUCKET"])
@@ -34,7 +32,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     swept = sweeper.sweep(until, timedelta(seconds=request.window_s))
     say = logger.warning if swept.lost else logger.info
     say("swept", looked_at=swept.looked_at, queued=swept.queued, reported=swept.reported)
-    metrics.add_metric("LostUploads", MetricUnit.Count, swept.lost)
+    emit(Measure("LostUploads", swept.lost))
     return {
         "looked_at": swept.looked_at,
         "queued": len(swept.queued),
