@@ -11,7 +11,16 @@ from dropscribe import aws
 from dropscribe.aws import Bucket
 from dropscribe.errors import Failure, read_failure
 from dropscribe.formats import ERROR_SUFFIX, LONGEST_KEY_BYTES
-from dropscribe.job import INNER_STATES, STAGES, Manifest, Source, manifest_key, options_key
+from dropscribe.job import (
+    FORGOTTEN,
+    INNER_STATES,
+    RESERVED,
+    STAGES,
+    Manifest,
+    Source,
+    manifest_key,
+    options_key,
+)
 from dropscribe.messages import ExecutionFailed, ExecutionInput
 from dropscribe.notification import Data, Origin, attributes, notification, origin, subject
 from dropscribe.options import JobOptions
@@ -38,9 +47,12 @@ def fail(
 ) -> Failure | None:
     """Write the error object, unless a newer upload's result is there, and publish.
 
-    None where the news is old: the execution has been redriven since.
+    None where the news is old: the execution has been redriven since. None also where the recording
+    was forgotten: nothing may be left of it.
     """
     detail = event.detail
+    if detail.error == FORGOTTEN or (detail.input or {}).get(RESERVED):
+        return None
     now = aws.execution(detail.execution_arn)
     if now is not None and (now.running or now.status == "SUCCEEDED"):
         return None

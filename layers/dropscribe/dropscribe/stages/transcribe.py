@@ -31,9 +31,12 @@ from dropscribe.job import (
     ChunkResult,
     Manifest,
     Piece,
+    asked_key,
     calls_prefix,
     chunk_record_key,
     clip_key,
+    stop_key,
+    stopped_key,
 )
 from dropscribe.passage import Passage, parse_answer, passage
 from dropscribe.spans import Span
@@ -72,10 +75,15 @@ class CallLog:
     """Paid requests of one piece, each an object in the work bucket before it is sent."""
 
     work: Bucket
-    prefix: str
+    job: str
+    piece: str
 
     def sent(self) -> str:
-        key = f"{self.prefix}{uuid.uuid4().hex}.json"
+        """Raises `Rejected` where the recording is being forgotten: nothing is sent, nor paid."""
+        if self.work.head(stop_key(self.job)):
+            self.work.write(stopped_key(self.job, self.piece), b"", "text/plain")
+            raise Rejected("internal", "the recording is being forgotten")
+        key = f"{calls_prefix(self.job)}{self.piece}-{uuid.uuid4().hex}.json"
         self.work.write(key, Call(state="sent").model_dump_json())
         return key
 
@@ -118,6 +126,9 @@ class _Asking:
         """
         key = result_key(sha256, self.endpoint, request)
         known = self.work.read(key)
+        if known is None:
+            # The record of the chunk will say the same, if this run lives to write it.
+            self.work.write(asked_key(self.manifest.job_id, name), key, "text/plain")
         result = self._sent(name, audio, span, request) if known is None else known
         if known is None and not self.work.write_if(key, result, replacing=None):
             result = self.work.read(key) or result
@@ -138,13 +149,11 @@ class _Asking:
 
     def was_tried(self, name: str) -> bool:
         """Whether a run before this one has sent the question, in vain."""
-        return next(self.work.keys(self._calls(name)), None) is not None
-
-    def _calls(self, name: str) -> str:
-        return f"{calls_prefix(self.manifest.job_id)}{name}-"
+        calls = f"{calls_prefix(self.manifest.job_id)}{name}-"
+        return next(self.work.keys(calls), None) is not None
 
     def _sent(self, name: str, audio: Path, span: Span, request: Request) -> bytes:
-        calls = CallLog(self.work, self._calls(name))
+        calls = CallLog(self.work, self.manifest.job_id, name)
         try:
             answer = self.engine(audio, request, calls)
         except JobError as error:
