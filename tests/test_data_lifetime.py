@@ -22,13 +22,14 @@ from tests.route import Route
 
 SPEECH: Final = DATA / "austen-0880.wav"
 OTHER: Final = DATA / "two-lines.flac"
-ANSWER: Final = "json__gpt-4o-transcribe"
+ANSWER: Final = "json_whisper"
 RETENTION: Final = {
     "RetentionDays": "14",
     "UploadRetentionDays": "30",
     "TranscriptRetentionDays": "60",
     "LogRetentionDays": "7",
 }
+KEY_ARN: Final = "arn:aws:kms:us-east-1:123456789012:key/12345678-90ab-cdef-1234-567890abcdef"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def server() -> Iterator[ApiServer]:
 
 @pytest.fixture(scope="module")
 def route(server: ApiServer) -> Iterator[Route]:
-    parameters = {"Engine": "openai", "Formats": "text,json", **RETENTION}
+    parameters = {"Engine": "openai", "Formats": "text,json", "KmsKeyArn": KEY_ARN, **RETENTION}
     template = ROOT / "template.yaml"
     with Route(template, api_url=server.base_url, api_key=KEY, parameters=parameters) as deployed:
         yield deployed
@@ -98,7 +99,7 @@ class TestForget:
         for job in near.values():
             route.told(job)
         before = kept(route)
-        api.planned.append(recorded("json__whisper-1"))
+        api.planned.append(recorded(ANSWER))
         sidecar = json.dumps({"prompt": "weasel words"}).encode()
         route.s3.put_object(Bucket=route.uploads, Key=f"{key}.dropscribe.json", Body=sidecar)
         jobs = [route.upload(key, SPEECH)]
@@ -122,7 +123,7 @@ class TestForget:
         self, route: Route, api: ApiServer
     ) -> None:
         before = kept(route)
-        api.planned.append(replace(recorded("json__gpt-4o-transcribe"), drip_s=0.02))
+        api.planned.append(replace(recorded("json_whisper"), drip_s=0.02))
         job = route.upload("at work.wav", SPEECH, prompt="at work")
         eventually(lambda: api.requests)
         result = forget(route, "at work.wav", "--yes")
@@ -183,11 +184,38 @@ class TestRetention:
         name = getattr(route, bucket)
         rules = route.s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
         assert all(rule["Status"] == "Enabled" for rule in rules)
-        assert [rule["Expiration"]["Days"] for rule in rules if "Days" in rule.get("Expiration", {})] == [days]
-        assert [rule["NoncurrentVersionExpiration"] for rule in rules if "NoncurrentVersionExpiration" in rule] == [{"NoncurrentDays": 1}]
-        assert [rule for rule in rules if rule.get("Expiration", {}).get("ExpiredObjectDeleteMarker")]
+        assert [
+            rule["Expiration"]["Days"] for rule in rules if "Days" in rule.get("Expiration", {})
+        ] == [days]
+        assert [
+            rule["NoncurrentVersionExpiration"]
+            for rule in rules
+            if "NoncurrentVersionExpiration" in rule
+        ] == [{"NoncurrentDays": 1}]
+        assert [
+            rule for rule in rules if rule.get("Expiration", {}).get("ExpiredObjectDeleteMarker")
+        ]
         assert [rule for rule in rules if "AbortIncompleteMultipartUpload" in rule]
 
     def test_logs_have_days_of_their_own(self, route: Route) -> None:
         groups = route.cloud.client("logs").describe_log_groups()["logGroups"]
         assert {group["retentionInDays"] for group in groups} == {7}
+
+
+class TestKey:
+    def test_what_is_written_is_encrypted_with_the_key_of_the_stack(self, route: Route) -> None:
+        for bucket in (route.uploads, route.transcripts, route.work):
+            stored = route.s3.put_object(Bucket=bucket, Key="_dropscribe.json", Body=b"{}")
+            assert stored["ServerSideEncryption"] == "aws:kms"
+            assert stored["SSEKMSKeyId"] == KEY_ARN
+            route.s3.delete_object(Bucket=bucket, Key="_dropscribe.json")
+
+    def test_queues_and_topic_have_it_too(self, route: Route) -> None:
+        for name in ("UploadsQueueUrl", "UploadsDeadLetterQueueUrl"):
+            url = route.outputs[name]
+            queue = route.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+            assert queue["Attributes"]["KmsMasterKeyId"] == KEY_ARN
+        topic = route.cloud.client("sns").get_topic_attributes(
+            TopicArn=route.outputs["NotificationsTopicArn"]
+        )
+        assert topic["Attributes"]["KmsMasterKeyId"] == KEY_ARN
