@@ -67,6 +67,7 @@ class Requests:
         if life is None:
             fault = self._of_state_machine(environ)
             return _bytes(serve()) if fault is None else _refused(environ, start_response, fault)
+        _body(environ)
         with self._lock:
             life.requests += 1
         if self._lives.strike(agent, life, "before a request"):
@@ -200,7 +201,6 @@ _WORDED: Final = {
 
 def _reset(environ: dict[str, Any]) -> ConnectionResetError:
     """Cut the connection: what is raised ends the request without an answer."""
-    _body(environ)
     connection: socket.socket = environ["werkzeug.socket"]
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
     connection.shutdown(socket.SHUT_RDWR)

@@ -110,7 +110,9 @@ class _Run:
         calm = self._calm()
         self._plan.start()
         puts = [self._put(upload) for upload in self._paced(many)]
-        self._redrive_some(wait_s=2.0)
+        self._rest()
+        self._redrive_some()
+        self._rest()
         self._plan.stop()
         self._rest()
         sweeps = self._sweep()
@@ -150,9 +152,8 @@ class _Run:
         self._lives.names[job] = f"upload {upload.number}"
         return Put(upload, job)
 
-    def _redrive_some(self, wait_s: float = 0.0) -> None:
+    def _redrive_some(self) -> None:
         """As somebody does who reads of a failure that may pass."""
-        time.sleep(wait_s)
         for news in self._route.received():
             data = news["message"]["data"]
             job, failure = data["job_id"], data["error"]
