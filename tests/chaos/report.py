@@ -23,8 +23,7 @@ def lines(result: Result, verdict: Verdict) -> Iterator[str]:
     yield f"faults                     {sum(result.struck.values())}"
     for site, many in result.struck.items():
         yield f"  {site:40} {many}"
-    sweeps = "there is none" if result.sweeps < 0 else str(result.sweeps)
-    yield f"sweeps                     {sweeps}"
+    yield f"sweeps                     {result.sweeps}"
     yield f"dead letters               {result.dead_letters}"
     yield "must be 0"
     for name, whose in verdict.wrong.items():

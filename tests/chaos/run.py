@@ -27,8 +27,9 @@ from tests.chaos.verdict import Case, Put, Verdict, judge
 from tests.route import Route
 
 ROOT: Final = Path(__file__).parents[2]
-IN_WORK: Final = 16
-"""Jobs at once, about: what is uploaded meanwhile waits."""
+MAX_JOBS: Final = 16
+IN_WORK: Final = 24
+"""Uploads at once, about: more than jobs, so that some wait for room."""
 LONGEST_WAIT_S: Final = 0.5
 ENVIRONMENTS: Final = 6
 """Of each function. More than processors: many wait for what does not come."""
@@ -59,7 +60,7 @@ class Result:
     """Faults by site and kind."""
     redriven: int
     sweeps: int
-    """-1: there is no sweep."""
+    """Until one found nothing."""
     dead_letters: int
     wall_s: float
 
@@ -87,7 +88,10 @@ def chaos(many: int, seed: int, rate: float, folder: Path) -> Iterator[Result]:
 
 @contextmanager
 def _route(api: ChaosApi) -> Iterator[Route]:
-    parameters = {"Engine": "openai", "MaxAudioMinutes": "5", "VoiceModel": "none"}
+    parameters = {
+        **{"Engine": "openai", "MaxAudioMinutes": "5", "VoiceModel": "none"},
+        **{"MaxJobs": str(MAX_JOBS)},
+    }
     route = Route(ROOT / "template.yaml", api_url=api.base_url, api_key=KEY, parameters=parameters)
     route.cloud = Cloud(longest_wait_s=LONGEST_WAIT_S, concurrency=ENVIRONMENTS)
     with route:
@@ -142,7 +146,7 @@ class _Run:
 
     def _paced(self, many: int) -> Iterator[Upload]:
         for upload in uploads(many, self._plan):
-            while self._running() >= IN_WORK:
+            while self._running() + self._messages() >= IN_WORK:
                 time.sleep(0.1)
                 self._redrive_some()
             yield upload
@@ -203,21 +207,11 @@ class _Run:
 
     def _sweep(self) -> int:
         """As the schedule does, until one changes nothing; how often that was."""
-        functions = self._route.cloud.client("lambda")
-        listed = functions.list_functions()["Functions"]
-        names = [f["FunctionName"] for f in listed if "SweepFunction" in f["FunctionName"]]
-        if not names:
-            return -1
-        before: Any = None
         for sweep in range(1, SWEEPS + 1):
-            payload = json.dumps({"overdue_s": 0, "window_s": 86_400})
-            functions.invoke(FunctionName=names[0], Payload=payload)
+            swept = self._route.invoke("SweepFunction", {"overdue_s": 0, "window_s": 86_400})
             self._rest()
-            self._route.received()
-            now = (len(self._route.jobs()), len(self._route.news), len(self._route.files("")))
-            if now == before:
+            if not swept["queued"] + swept["reported"]:
                 return sweep
-            before = now
         return SWEEPS
 
 
