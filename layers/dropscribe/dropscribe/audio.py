@@ -149,6 +149,7 @@ def normalize(
     command = normalize_command(source.resolve(), targets, max_ms)
     log, status = run(command)
     if not split and (unnamed := _unnamed_channels(log)):
+        targets[0].unlink(missing_ok=True)
         command = normalize_command(source.resolve(), targets, max_ms, unnamed)
         log, status = run(command)
     _check_decoded(log, status, targets)
@@ -410,14 +411,15 @@ def _check_decoded(log: str, status: int, targets: list[Path]) -> None:
     """Raise unless every target holds some audio, all that could be decoded."""
     if _is_disk_full(log):
         raise Unavailable("internal", "the disk was full before the recording was decoded")
-    if "exceeds max_streams parameter" in "".join(_errors(log)):
+    if "exceeds max_streams" in "".join(_errors(log)):
         raise Rejected(
             "not_media",
             f"the file has more than {MOST_STREAMS} streams: upload its sound track alone",
         )
+    _check_rate(log)
     if all(target.exists() and _samples(target) for target in targets):
         return
-    if status and "Cannot allocate memory" in log:
+    if status and re.search(r"Cannot allocate memory|pthread_create\(\) failed", log):
         raise Rejected(
             "not_media",
             f"decoding it asks for more than {MEMORY_BYTES >> 30} GB of memory, it is damaged: "
@@ -427,6 +429,8 @@ def _check_decoded(log: str, status: int, targets: list[Path]) -> None:
         raise _protected()
     if "matches no streams" in log:
         raise Rejected("no_audio_stream", "the file has no sound track: nothing to transcribe")
+    if "Skipped opening external track" in log:
+        raise Rejected("not_media", "its sound is in another file: upload it in one")
     if "moov atom not found" in log:
         raise Rejected(
             "not_media", "the file was cut off before its index (moov): upload the whole file"
@@ -451,8 +455,7 @@ def _is_disk_full(log: str) -> bool:
 
 
 def _checked(tracks: list[Track], log: str, max_ms: int) -> Normalized:
-    """Raise when too long or no sound; warn about what is not as announced."""
-    _check_rate(log)
+    """Raise when too long; warn about what is not as announced."""
     duration_ms = max(track.duration_ms for track in tracks)
     if duration_ms > max_ms:
         raise Rejected(
