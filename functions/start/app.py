@@ -22,7 +22,7 @@ logger = Logger()
 ENDED: Final = "job has ended already"
 LEFT_FOR_RETURNING_S: Final = 20
 LONGEST_RETURN_S: Final = 30
-"""Until a job that found no room is looked at again, by whoever is free then."""
+"""Until a job that found no room, or met an error, is looked at again by whoever is free then."""
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -30,12 +30,16 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """A batch is one message: what waits here is out of the queue, where lines are fair."""
     left_s = context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_RETURNING_S
     deadline = time.monotonic() + left_s
-    try:
-        waiting = [one.message_id for one in SQSEvent(event).records if not begun(one, deadline)]
-    except Exception as error:
-        tell(logger, error)
-        raise
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in waiting]}
+    waiting = []
+    for record in SQSEvent(event).records:
+        try:
+            if not begun(record, deadline):
+                waiting.append({"itemIdentifier": record.message_id})
+        except Exception as error:
+            tell(logger, error)
+            give_back(record)
+            raise
+    return {"batchItemFailures": waiting}
 
 
 def begun(record: SQSRecord, deadline: float) -> bool:
@@ -45,8 +49,7 @@ def begun(record: SQSRecord, deadline: float) -> bool:
     most = int(os.environ["MAX_JOBS"])
     started = start(job, os.environ["STATE_MACHINE_ARN"], most, deadline)
     if started is None:
-        after_s = random.randint(1, LONGEST_RETURN_S)
-        show_again(os.environ["JOBS_QUEUE_URL"], record.receipt_handle, after_s)
+        give_back(record)
         logger.info("no room for the job yet", running_at_most=most)
         return False
     said = "job started" if started else "job has ended already"
@@ -56,3 +59,9 @@ def begun(record: SQSRecord, deadline: float) -> bool:
         Measure("JobsStarted" if started else "DuplicateEvents", 1),
     )
     return True
+
+
+def give_back(record: SQSRecord) -> None:
+    """Not after the minutes that the queue hides a message whose function may have died."""
+    after_s = random.randint(1, LONGEST_RETURN_S)
+    show_again(os.environ["JOBS_QUEUE_URL"], record.receipt_handle, after_s)
