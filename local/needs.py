@@ -19,6 +19,8 @@ _RESOURCE: Final = {
     "lambda:InvokeFunction": "FunctionName",
     "secretsmanager:GetSecretValue": "SecretId",
     "sns:Publish": "TopicArn",
+    "sqs:ChangeMessageVisibility": "QueueUrl",
+    "sqs:GetQueueAttributes": "QueueUrl",
     "sqs:SendMessage": "QueueUrl",
     "ssm:GetParameter": "Name",
     "states:DescribeExecution": "executionArn",
