@@ -1,5 +1,5 @@
 # `make help` lists what there is. Everything is installed by make itself, into .venv and .venv-tools.
-.PHONY: help demo test long check lint template build conformance browser bench whisper image deploy pins clean
+.PHONY: help demo test long fuzz check lint template build conformance browser bench whisper image deploy pins clean
 .DEFAULT_GOAL := help
 
 PINS := $(wildcard layers/*/requirements.txt) functions/transcribe_gpu/requirements.txt .ci/constraints.txt
@@ -20,6 +20,13 @@ test: .venv/.test .venv-tools/.ok ## every test, set-up included
 
 long: .venv/.test ## tests with hours of recordings, some minutes
 	.venv/bin/python -m pytest -m long
+
+# Reproducible: the same SEED gives the same inputs. What must not be is kept under out/fuzz.
+SEED ?= 1
+INPUTS ?= 5000
+
+fuzz: .venv/.test ## damaged and forged recordings through the normalize step: SEED=1 INPUTS=5000, some 15 minutes
+	.venv/bin/python -m tests.fuzz --seed "$(SEED)" --inputs "$(INPUTS)"
 
 check: lint template build ## linters, types, template, state machine, build and sizes
 

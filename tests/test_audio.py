@@ -20,6 +20,8 @@ import miniaudio
 import pytest
 
 from dropscribe.audio import (
+    DECODERS,
+    DEMUXERS,
     Normalized,
     Track,
     _is_encrypted_mp4,
@@ -173,11 +175,24 @@ class TestHostileMedia:
         )
 
 
+def test_every_name_on_the_whitelists_is_one_of_ffmpegs() -> None:
+    """A wrong one would keep its recordings out without a word."""
+    assert {name for name in DECODERS if not known("decoder", name)} == set()
+    assert {name for name in DEMUXERS if not known("demuxer", name)} == set()
+
+
+def known(kind: str, name: str) -> bool:
+    command = ["ffmpeg", "-hide_banner", "-h", f"{kind}={name}"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return not re.search(r"Unknown|not recognized", done.stdout + done.stderr)
+
+
 class TestBadMedia:
     @pytest.mark.parametrize(
         ("name", "start"),
         [
             ("empty.mp3", "empty_audio: the file is empty: upload it again"),
+            ("click.wav", "empty_audio: the sound track is empty"),
             ("text.mp3", "not_media: this is no audio or video file that can be read"),
             ("silent-video.mp4", "no_audio_stream: the file has no sound track"),
             ("encrypted.mp4", "not_media: the file is encrypted or DRM-protected"),
