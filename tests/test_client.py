@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -604,6 +605,15 @@ class TestLostAnswers:
         asking = make(timeout_s=0.3)
         failed = asking.refusal()
         assert (type(failed), failed.code) == (Rejected, "timed_out")
+        assert asking.ledger.states == ["answered"]
+
+    def test_an_answer_that_unpacks_without_end_ends(self, api: ApiServer, make: Make) -> None:
+        packed = gzip.compress(b'{"text": "' + bytes(80 << 20))
+        api.down = Answer(200, packed, headers={"content-encoding": "gzip"})
+        asking = make()
+        failed = asking.refusal()
+        assert (type(failed), failed.code) == (Rejected, "engine_unavailable")
+        assert "broke off its answer (RemoteProtocolError), which was billed" in str(failed)
         assert asking.ledger.states == ["answered"]
 
     def test_a_refusal_is_heard_though_the_upload_was_not_read(
