@@ -55,6 +55,7 @@ bench: .venv/.test ## what the route, the client and long recordings cost, each 
 	.venv/bin/python -m bench.api
 	.venv/bin/python -m bench.long
 	.venv/bin/python -m bench.alignment
+	.venv/bin/python -m bench.confined
 
 whisper: .venv-bench/.ok ## bench engine whisper, the telling apart of speakers and the formats, beside others'
 	.venv-bench/bin/python -m bench.whisper

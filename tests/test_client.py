@@ -910,6 +910,17 @@ class TestKeys:
         assert "bad key ***" in failed.message
         assert KEY not in f"{failed!r} {failed.said!r}"
 
+    def test_a_server_that_sends_us_elsewhere_is_not_followed(
+        self, api: ApiServer, make: Make
+    ) -> None:
+        """The key and the recording would go along."""
+        with ApiServer() as elsewhere:
+            address = f"{elsewhere.base_url}/audio/transcriptions"
+            api.down = Answer(307, b"", headers={"location": address})
+            failed = make().refusal()
+            assert elsewhere.requests == []
+        assert (type(failed), failed.code) == (Rejected, "engine_unavailable")
+
     @pytest.mark.parametrize("streamed", [False, True])
     def test_a_key_that_is_a_common_word_is_not_taken_out_of_a_transcript(
         self, api: ApiServer, make: Make, streamed: bool
