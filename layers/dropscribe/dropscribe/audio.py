@@ -82,7 +82,7 @@ MEMORY_BYTES: Final = 2 << 30
 BESIDE_TRACK_BYTES: Final = 64 << 20
 """That a file of ffmpeg's may be longer than the longest track: of the log, and of pauses."""
 MOST_FILES: Final = 64
-"""Open at the same time; 8 are."""
+"""Open at the same time; 12 are."""
 LONGEST_GAP_S: Final = 1800
 """Of silence put where a recording's times leave a gap: ffmpeg holds it in memory (about
 100 MB). Times that jump further are taken for an error, and said."""
