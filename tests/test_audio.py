@@ -253,6 +253,20 @@ class TestBadMedia:
         with pytest.raises(Unavailable, match=r"^internal: ffmpeg was killed by signal 9 \(Killed"):
             run(DATA / "austen-0880.wav")
 
+    def test_an_ffmpeg_that_cannot_run_is_not_the_recordings_fault(
+        self, run: Run, own_ffmpeg: Callable[[str], None]
+    ) -> None:
+        own_ffmpeg("echo 'error while loading shared libraries: libx.so' >&2; exit 127")
+        with pytest.raises(Unavailable, match=r"^internal: ffmpeg cannot be started: .* libx\.so$"):
+            run(DATA / "austen-0880.wav")
+
+    def test_a_missing_ffmpeg_is_not_the_recordings_fault(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(Unavailable, match=r"^internal: ffmpeg cannot be started: .*No such"):
+            run(DATA / "austen-0880.wav")
+
     def test_a_full_disk_is_not_taken_for_a_shorter_recording(
         self, run: Run, tmp_path: Path, unconfined: None
     ) -> None:

@@ -355,8 +355,9 @@ class _Run:
             text = _read_log(log)
         if status < 0:
             raise _killed(-status)
-        if status == NOT_STARTED:
-            raise Unavailable("internal", f"ffmpeg was not started: {_last_error(text)}")
+        if status in (NOT_STARTED, _LIBRARY_MISSING):
+            said = _printable(text.strip()[-200:])
+            raise Unavailable("internal", f"ffmpeg cannot be started: {said}")
         return text, status
 
     def _limits(self, left_s: float) -> Limits:
@@ -369,6 +370,8 @@ class _Run:
         )
 
 
+_LIBRARY_MISSING: Final = 127
+"""Exit status of the dynamic loader; of ffmpeg's errors none has it."""
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH")
 """Lambda's Python finds its library by the second one."""
 
