@@ -316,15 +316,15 @@ class TestAlarms:
         ("metric", "alarms"),
         [
             ("Throttles", {"ThrottlesAlarm"}),
-            ("Errors", {"StepErrorsAlarm", "FunctionErrorsAlarm"}),
+            ("Errors", {"StepErrorsAlarm", "FunctionErrorsAlarm", "SweepErrorsAlarm"}),
         ],
     )
     def test_no_function_is_left_out(self, resources: Json, metric: str, alarms: set[str]) -> None:
         watched = {
             ref
             for name in alarms
-            for query in queries(resources[name]["Properties"])
-            if query.get("MetricStat", {}).get("Metric", {}).get("MetricName") == metric
+            for query in queries(resources[name]["Properties"]) or [resources[name]["Properties"]]
+            if query.get("MetricStat", {}).get("Metric", query).get("MetricName") == metric
             for ref in re.findall(r"\w+Function\b", json.dumps(query))
         }
         assert watched == set(of_type(resources, "AWS::Lambda::Function"))
