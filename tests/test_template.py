@@ -13,6 +13,8 @@ from botocore import loaders
 from samtranslator.yaml_helper import yaml_parse
 
 from dropscribe.job import INNER_STATES, STAGES
+from dropscribe.messages import SweepRequest
+from functions.start.app import LEFT_FOR_RETURNING_S
 from local.moto_cloudformation import transform
 
 ROOT: Final = Path(__file__).parents[1]
@@ -20,10 +22,12 @@ LOCAL_PATHS: Final = ("CodeUri", "ContentUri", "DefinitionUri")
 BUCKETS: Final = ("UploadsBucket", "TranscriptsBucket", "WorkBucket")
 FUNCTIONS: Final = (
     "IngestFunction",
+    "StartFunction",
     "NormalizeFunction",
     "TranscribeFunction",
     "FormatFunction",
     "FailFunction",
+    "SweepFunction",
 )
 IMAGE_FUNCTIONS: Final = ("WhisperGpuFunction", "WhisperCpuFunction")
 """One image in two shapes, of which a stack has one or none."""
@@ -98,8 +102,9 @@ def task_states(states: Json) -> Iterator[tuple[str, Json]]:
 
 
 def kind_of(retrier: Json) -> str:
-    """Its error; `Lambda` where it names errors of Lambda itself, `States.ALL` for the rest."""
-    kinds = {"Lambda" if e.startswith("Lambda.") else e for e in retrier["ErrorEquals"]}
+    """Its error; `Lambda` where it names what wants patience, `States.ALL` for the rest."""
+    capacity = ("Lambda.", "RateLimited")
+    kinds = {"Lambda" if e.startswith(capacity) else e for e in retrier["ErrorEquals"]}
     assert len(kinds) == 1
     return str(kinds.pop())
 
@@ -224,15 +229,37 @@ class TestPermissions:
 
 
 class TestQueue:
-    def test_a_message_stays_hidden_for_six_times_what_ingest_may_take(
-        self, resources: Json
+    @pytest.mark.parametrize(
+        ("queue", "function"), [("UploadsQueue", "IngestFunction"), ("JobsQueue", "StartFunction")]
+    )
+    def test_a_message_stays_hidden_for_six_times_what_its_function_may_take(
+        self, resources: Json, queue: str, function: str
     ) -> None:
-        hidden_s = resources["UploadsQueue"]["Properties"]["VisibilityTimeout"]
-        assert hidden_s >= 6 * resources["IngestFunction"]["Properties"]["Timeout"]
+        hidden_s = resources[queue]["Properties"]["VisibilityTimeout"]
+        assert hidden_s >= 6 * resources[function]["Properties"]["Timeout"]
 
-    def test_messages_fail_one_by_one(self, resources: Json) -> None:
-        mapping = resources["IngestEventSource"]["Properties"]
+    @pytest.mark.parametrize("source", ["IngestEventSource", "StartEventSource"])
+    def test_messages_fail_one_by_one(self, resources: Json, source: str) -> None:
+        mapping = resources[source]["Properties"]
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+    def test_a_job_that_waits_for_a_days_jobs_before_it_does_not_die_of_being_looked_at(
+        self, resources: Json, definition: Json
+    ) -> None:
+        """All five consumers look at the same few jobs, as often as their time runs out."""
+        looks = resources["JobsQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
+        look_s = resources["StartFunction"]["Properties"]["Timeout"] - LEFT_FOR_RETURNING_S
+        assert looks * look_s > definition["TimeoutSeconds"]
+
+    def test_a_sweep_looks_at_nothing_that_may_still_run_and_at_all_else_more_than_once(
+        self, resources: Json, definition: Json
+    ) -> None:
+        (rule,) = (r for r in of_type(resources, "AWS::Events::Rule").values() if "Targets" in r
+                   and "ScheduleExpression" in r)  # fmt: skip
+        request = SweepRequest.model_validate_json(rule["Targets"][0]["Input"])
+        assert request.overdue_s > definition["TimeoutSeconds"]
+        assert rule["ScheduleExpression"] == "rate(1 hour)"
+        assert request.window_s >= 2 * 3600
 
     def test_every_dead_letter_queue_has_an_alarm(self, resources: Json) -> None:
         dead = {
@@ -344,7 +371,7 @@ class TestAlarms:
 
 
 class TestFunctions:
-    def test_there_are_five_and_an_image(self, resources: Json) -> None:
+    def test_there_are_seven_and_an_image(self, resources: Json) -> None:
         functions = of_type(resources, "AWS::Lambda::Function")
         assert sorted(functions) == sorted(FUNCTIONS + IMAGE_FUNCTIONS)
 
@@ -361,7 +388,8 @@ class TestFunctions:
     @pytest.mark.parametrize(
         ("function", "service", "own"),
         [
-            ("IngestFunction", "ingest", {"STATE_MACHINE_ARN"}),
+            ("IngestFunction", "ingest", {"JOBS_QUEUE_URL"}),
+            ("StartFunction", "start", {"STATE_MACHINE_ARN", "JOBS_QUEUE_URL", "MAX_JOBS"}),
             (
                 "NormalizeFunction",
                 "normalize",
@@ -389,6 +417,18 @@ class TestFunctions:
                 "FailFunction",
                 "fail",
                 {"TRANSCRIPTS_BUCKET", "WORK_BUCKET", "NOTIFICATIONS_TOPIC_ARN"},
+            ),
+            (
+                "SweepFunction",
+                "sweep",
+                {
+                    "UPLOADS_BUCKET",
+                    "TRANSCRIPTS_BUCKET",
+                    "WORK_BUCKET",
+                    "JOBS_QUEUE_URL",
+                    "STATE_MACHINE_ARN",
+                    "NOTIFICATIONS_TOPIC_ARN",
+                },
             ),
             (
                 "WhisperGpuFunction",
@@ -582,13 +622,23 @@ class TestPipeline:
             never = [r for r in task["Retry"] if r["ErrorEquals"] == ["Rejected"]]
             assert all(retrier["MaxAttempts"] == 0 for retrier in never)
 
-    def test_a_throttled_function_is_waited_for_longer_than_half_an_hour(
+    def test_a_throttled_function_is_waited_for_as_long_as_half_the_executions_time(
         self, definition: Json
     ) -> None:
         waited_s = patience_s(definition, "Lambda")
         assert set(waited_s) == {"Normalize", "TranscribeLeader", "Transcribe", "Format"}
-        assert min(waited_s.values()) > 30 * 60
-        assert max(waited_s.values()) < definition["TimeoutSeconds"] / 4
+        assert min(waited_s.values()) > 10 * 3600
+        assert max(waited_s.values()) < definition["TimeoutSeconds"] / 2
+
+    def test_an_api_that_is_asked_too_much_is_waited_for_as_long(
+        self, resources: Json, source: Json, definition: Json
+    ) -> None:
+        tasks = dict(task_states(definition["States"]))
+        (patient,) = (r for r in tasks["Transcribe"]["Retry"] if "RateLimited" in r["ErrorEquals"])
+        assert kind_of(patient) == "Lambda"
+        # Of each retry the history has three events, of 25,000 that there may be.
+        most = source["Parameters"]["MaxConcurrency"]["MaxValue"]
+        assert most * patient["MaxAttempts"] * 3 < 20_000
 
     def test_each_state_has_its_stage(self, definition: Json) -> None:
         inner = {name for name, _ in task_states(definition["States"])} - set(definition["States"])
@@ -614,7 +664,8 @@ class TestPipeline:
     def test_eventbridge_is_asked_for_every_end_that_is_not_a_success(
         self, resources: Json
     ) -> None:
-        (rule,) = of_type(resources, "AWS::Events::Rule").values()
+        rules = of_type(resources, "AWS::Events::Rule").values()
+        (rule,) = (rule for rule in rules if "EventPattern" in rule)
         assert rule["EventPattern"] == {
             "source": ["aws.states"],
             "detail-type": ["Step Functions Execution Status Change"],
@@ -696,6 +747,8 @@ class TestOutputs:
             "WorkBucketName",
             "UploadsQueueUrl",
             "UploadsDeadLetterQueueUrl",
+            "JobsQueueUrl",
+            "JobsDeadLetterQueueUrl",
             "NotificationsTopicArn",
             "PipelineArn",
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -11,18 +11,22 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from dropscribe.aws import Bucket
 from dropscribe.messages import ExecutionFailed
 from dropscribe.seeing import emit, of_failed, step
-from dropscribe.stages.fail import fail
+from dropscribe.stages.fail import Desk, fail
 
 logger = Logger()
 
+JOB_ID_PATH: Final = "detail.input && powertools_json(detail.input).job_id || detail.name"
+"""EventBridge leaves out an input that is too large; a job's later runs have names of their own."""
 
-@step(logger, job_id_path="detail.name")
+
+@step(logger, job_id_path=JOB_ID_PATH)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     failed = ExecutionFailed.model_validate(event)
     work, transcripts = Bucket(os.environ["WORK_BUCKET"]), Bucket(os.environ["TRANSCRIPTS_BUCKET"])
-    failure = fail(failed, transcripts, work, os.environ["NOTIFICATIONS_TOPIC_ARN"])
+    desk = Desk(transcripts, work, os.environ["NOTIFICATIONS_TOPIC_ARN"])
+    failure = fail(failed.detail.execution_arn, desk)
     if failure is None:
-        logger.info("the job has been redriven since")
+        logger.info("told already, or the job has been redriven since")
         return {}
     logger.error("job failed", **failure.model_dump(include={"code", "stage", "retryable"}))
     emit(*of_failed(failure))

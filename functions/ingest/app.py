@@ -1,4 +1,4 @@
-"""Ingest: upload events from the queue, one execution for each recording."""
+"""Ingest: upload events from S3, one job in the queue of jobs for each recording."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropscribe.job import Source, job_id_of
 from dropscribe.seeing import Measure, emit, queue_seconds, tell
-from dropscribe.stages.ingest import start, uploads
+from dropscribe.stages.ingest import enqueue, uploads
 
 logger = Logger()
 processor = BatchProcessor(EventType.SQS)
@@ -44,11 +44,6 @@ def record_handler(record: SQSRecord) -> None:
 
 def ingest(source: Source, waited_s: float) -> None:
     logger.set_correlation_id(job_id_of(source))
-    started = start(source, os.environ["STATE_MACHINE_ARN"])
-    logger.info(
-        "job started" if started else "job has ended already",
-        key=source.key,
-        bytes=source.size,
-        queue_ms=round(waited_s * 1000),
-    )
-    emit(Measure("JobsStarted" if started else "DuplicateEvents", 1))
+    enqueue(source, os.environ["JOBS_QUEUE_URL"])
+    logger.info("job queued", key=source.key, bytes=source.size, queue_ms=round(waited_s * 1000))
+    emit(Measure("JobsQueued", 1))

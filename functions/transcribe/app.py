@@ -39,8 +39,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     clear_leftovers()
     try:
         record = transcribe(
-            request.job_id,
-            request.chunk,
+            request,
             work,
             lambda manifest: engine(manifest.engine, deadline, tally),
             deadline,

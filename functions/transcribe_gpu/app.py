@@ -31,7 +31,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     work = Bucket(os.environ["WORK_BUCKET"])
     clear_leftovers()
     record = transcribe(
-        *(request.job_id, request.chunk, work),
+        request,
+        work,
         lambda manifest: engine(manifest, deadline),
         deadline,
         voice_model,

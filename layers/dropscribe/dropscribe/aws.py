@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from dropscribe.errors import Rejected
+from dropscribe.job import run_name
 
 _PIECE_BYTES: Final = 1 << 20
 """Of a download, in memory at a time."""
@@ -75,6 +77,18 @@ class Stored:
     """Bytes."""
     metadata: dict[str, str]
     version_id: str | None
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of an object."""
+
+    key: str
+    version_id: str
+    etag: str
+    size: int
+    """Bytes."""
+    modified: datetime
 
 
 @dataclass(frozen=True)
@@ -222,6 +236,42 @@ class Bucket:
         for page in pages:
             yield from (item["Key"] for item in page.get("Contents", []))
 
+    def versions(self, prefix: str = "") -> Iterator[Version]:
+        """Every version of every object; delete markers are none."""
+        pages = (
+            client("s3")
+            .get_paginator("list_object_versions")
+            .paginate(Bucket=self.name, Prefix=prefix)
+        )
+        for page in pages:
+            for item in page.get("Versions", []):
+                yield Version(
+                    item["Key"],
+                    item["VersionId"],
+                    item["ETag"].strip('"'),
+                    item["Size"],
+                    item["LastModified"],
+                )
+
+
+def send_message(queue_url: str, body: str, group: str) -> None:
+    """Into a fair queue: who sends many in one `group` does not hold up the others."""
+    client("sqs").send_message(QueueUrl=queue_url, MessageBody=body, MessageGroupId=group)
+
+
+def messages_in(queue_url: str) -> int:
+    """How many messages a queue holds, about: those at work too."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+    return sum(int(found["Attributes"][name]) for name in names)
+
+
+def show_again(queue_url: str, receipt_handle: str, after_s: int) -> None:
+    """Let a message that was received be received again, sooner than its queue would."""
+    client("sqs").change_message_visibility(
+        QueueUrl=queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=after_s
+    )
+
 
 def start_execution(state_machine_arn: str, name: str, data: dict[str, Any]) -> bool:
     """Start an execution. False where one of this name has ended.
@@ -237,6 +287,9 @@ def start_execution(state_machine_arn: str, name: str, data: dict[str, Any]) -> 
             return False
         raise
     return True
+
+
+FAILED_STATUSES: Final = ("FAILED", "TIMED_OUT", "ABORTED")
 
 
 @dataclass(frozen=True)
@@ -261,6 +314,10 @@ class Execution:
     def running(self) -> bool:
         return self.status in ("RUNNING", "PENDING_REDRIVE")
 
+    @property
+    def failed(self) -> bool:
+        return self.status in FAILED_STATUSES
+
 
 def execution(arn: str) -> Execution | None:
     """None where there is none, not yet or no longer."""
@@ -282,6 +339,48 @@ def execution(arn: str) -> Execution | None:
         stopped=found.get("stopDate"),
         not_redrivable=None if redrivable else found.get("redriveStatusReason", ""),
     )
+
+
+def execution_arn(state_machine_arn: str, name: str) -> str:
+    return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+
+
+def latest_run(state_machine_arn: str, job: str) -> Execution | None:
+    """The newest execution of a job, which is run under another name where it cannot be redriven.
+
+    None where it has never started, or so long ago that Step Functions has forgotten.
+    """
+    latest = None
+    for number in count(1):
+        found = execution(execution_arn(state_machine_arn, run_name(job, number)))
+        if found is None:
+            return latest
+        latest = found
+    raise AssertionError("unreachable: there is always a number that nobody has used")
+
+
+def failed_since(state_machine_arn: str, since: datetime) -> Iterator[str]:
+    """ARNs of executions that have ended without success since then, of the last 90 days."""
+    pages = client("stepfunctions").get_paginator("list_executions")
+    for status in FAILED_STATUSES:
+        for page in pages.paginate(stateMachineArn=state_machine_arn, statusFilter=status):
+            for item in page["executions"]:
+                if item["stopDate"] >= since:
+                    yield item["executionArn"]
+
+
+def count_running(state_machine_arn: str, most: int) -> int:
+    """How many executions run, counted up to `most`; those of the last moments may be missing."""
+    running = (
+        client("stepfunctions")
+        .get_paginator("list_executions")
+        .paginate(
+            stateMachineArn=state_machine_arn,
+            statusFilter="RUNNING",
+            PaginationConfig={"MaxItems": most},
+        )
+    )
+    return sum(len(page["executions"]) for page in running)
 
 
 def redrive(execution_arn: str) -> None:
