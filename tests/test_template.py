@@ -46,6 +46,7 @@ REASONS_FOR_ALL_RESOURCES: Final = {
 """By Sid, each with its reason; the template says the same in a comment."""
 
 Json = dict[str, Any]
+NOTHING: Final[Json] = {"Ref": "AWS::NoValue"}
 ECR: Final = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
 
@@ -87,6 +88,44 @@ def statements(value: object) -> Iterator[Json]:
     elif isinstance(value, list):
         for inner in value:
             yield from statements(inner)
+
+
+def decided(value: Any, conditions: dict[str, bool]) -> Any:
+    """With these conditions decided, as CloudFormation does; others stay open."""
+    if isinstance(value, list):
+        return [it for it in (decided(inner, conditions) for inner in value) if it != NOTHING]
+    if not isinstance(value, dict):
+        return value
+    name, then, otherwise = value.get("Fn::If") or (None, None, None)
+    if name in conditions:
+        return decided(then if conditions[name] else otherwise, conditions)
+    inner = {
+        key: decided(it, conditions)
+        for key, it in value.items()
+        if not (isinstance(it, dict) and conditions.get(str(it.get("Condition"))) is False)
+    }
+    return {key: it for key, it in inner.items() if it != NOTHING}
+
+
+def services_of_data(role: Json) -> set[str]:
+    """In which a role handles data: by the actions that it is allowed."""
+    actions = {
+        action
+        for statement in statements(role)
+        if statement["Effect"] == "Allow"
+        for action in listed(statement["Action"])
+    }
+    handled = {"s3:GetObject", "s3:PutObject", "sqs:SendMessage", "sqs:ReceiveMessage"}
+    return {action.partition(":")[0] for action in actions & (handled | {"sns:Publish"})}
+
+
+def services_of_key(role: Json) -> set[str]:
+    """Through which a role may use the key of the stack."""
+    return {
+        statement["Condition"]["StringEquals"]["kms:ViaService"]["Fn::Sub"].partition(".")[0]
+        for statement in statements(role)
+        if statement.get("Resource") == {"Ref": "KmsKeyArn"}
+    }
 
 
 def listed(value: Any) -> list[Any]:
@@ -132,9 +171,14 @@ class TestBuckets:
     @pytest.mark.parametrize("name", BUCKETS)
     def test_each_is_encrypted_versioned_and_private(self, resources: Json, name: str) -> None:
         bucket = resources[name]["Properties"]
-        rules = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-        assert [rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] for rule in rules] == [
-            "AES256"
+        encryption = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        keyed = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "KmsKeyArn"}}
+        assert [rule["Fn::If"] for rule in encryption] == [
+            [
+                "HasKmsKey",
+                {"ServerSideEncryptionByDefault": keyed, "BucketKeyEnabled": True},
+                {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}},
+            ]
         ]
         assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
         assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
@@ -155,14 +199,18 @@ class TestBuckets:
         rules = resources[name]["Properties"]["LifecycleConfiguration"]["Rules"]
         assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
 
-    def test_only_the_work_bucket_expires(self, resources: Json) -> None:
-        expiring = {
-            name
+    def test_only_the_work_bucket_expires_unless_somebody_says_so(self, resources: Json) -> None:
+        days = {
+            name: (rule.get("Fn::If") or [None])[0]
             for name, bucket in of_type(resources, "AWS::S3::Bucket").items()
             for rule in bucket["LifecycleConfiguration"]["Rules"]
-            if "ExpirationInDays" in rule
+            if "ExpirationInDays" in json.dumps(rule)
         }
-        assert expiring == {"WorkBucket"}
+        assert days == {
+            "UploadsBucket": "HasUploadRetention",
+            "TranscriptsBucket": "HasTranscriptRetention",
+            "WorkBucket": None,
+        }
 
 
 class TestTransport:
@@ -188,8 +236,12 @@ class TestTransport:
         assert refused == set(of_type(resources, kind))
 
     def test_every_queue_is_encrypted(self, resources: Json) -> None:
-        queues = of_type(resources, "AWS::SQS::Queue").values()
-        assert all(queue["SqsManagedSseEnabled"] is True for queue in queues)
+        nothing = {"Ref": "AWS::NoValue"}
+        for queue in of_type(resources, "AWS::SQS::Queue").values():
+            assert queue["SqsManagedSseEnabled"] == {"Fn::If": ["HasKmsKey", nothing, True]}
+            assert queue["KmsMasterKeyId"] == {
+                "Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, nothing]
+            }
 
 
 class TestPermissions:
@@ -452,7 +504,10 @@ class TestFunctions:
     @pytest.mark.parametrize("function", FUNCTIONS + IMAGE_FUNCTIONS)
     def test_each_logs_to_a_group_that_forgets(self, resources: Json, function: str) -> None:
         group = resources[function]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
-        assert resources[group]["Properties"]["RetentionInDays"] == {"Ref": "RetentionDays"}
+        days = {
+            "Fn::If": ["HasLogRetention", {"Ref": "LogRetentionDays"}, {"Ref": "RetentionDays"}]
+        }
+        assert resources[group]["Properties"]["RetentionInDays"] == days
 
     @pytest.mark.parametrize("function", FUNCTIONS + IMAGE_FUNCTIONS)
     def test_none_reserves_concurrency(self, resources: Json, function: str) -> None:
@@ -594,16 +649,16 @@ class TestWhisper:
     def test_sam_asks_nobody_for_an_image_repository(self, source: Json, function: str) -> None:
         """It does where it reads `PackageType: Image`, also from those who want no image."""
         kind = source["Resources"][function]["Properties"]["PackageType"]
-        assert kind == {"Fn::If": ["HasWhisper", "Image", {"Ref": "AWS::NoValue"}]}
+        assert kind == {"Fn::FindInMap": ["Whisper", "Package", "Type"]}
+        assert source["Mappings"]["Whisper"]["Package"]["Type"] == "Image"
 
     def test_it_may_do_what_the_other_transcriber_may(self, resources: Json) -> None:
         def allowed(role: str) -> dict[str, Json]:
             return {s["Sid"]: s for s in statements(resources[role]) if "Sid" in s}
 
         other = allowed("TranscribeFunctionRole")
-        assert allowed("WhisperRole") == {
-            sid: other[sid] for sid in ("ReadWriteJobsAndResults", "KnowMissingFromForbiddenWork")
-        }
+        ours = ("ReadWriteJobsAndResults", "KnowMissingFromForbiddenWork", "EncryptObjects")
+        assert allowed("WhisperRole") == {sid: other[sid] for sid in ours}
 
     def test_a_gpu_without_a_network_is_refused_before_the_stack_is_touched(
         self, source: Json
@@ -618,6 +673,61 @@ class TestWhisper:
             {"Fn::Equals": [{"Ref": "WhisperSubnetIds"}, ""]},
             {"Fn::Equals": [{"Ref": "WhisperSecurityGroupIds"}, ""]},
         ]
+
+
+class TestKey:
+    """KmsKeyArn: with it everything at rest is encrypted with that key, without it nothing is."""
+
+    KEY: Final[Json] = {"Ref": "KmsKeyArn"}
+
+    @pytest.fixture
+    def keyed(self, resources: Json) -> Json:
+        return decided(resources, {"HasKmsKey": True, "HasNoKmsKey": False})
+
+    @pytest.mark.parametrize(
+        ("kind", "property_name"),
+        [
+            ("AWS::SQS::Queue", "KmsMasterKeyId"),
+            ("AWS::SNS::Topic", "KmsMasterKeyId"),
+            ("AWS::Logs::LogGroup", "KmsKeyId"),
+            ("AWS::Lambda::Function", "KmsKeyArn"),
+        ],
+    )
+    def test_with_it_every_one_has_it(self, keyed: Json, kind: str, property_name: str) -> None:
+        found = of_type(keyed, kind)
+        assert {name for name, it in found.items() if it.get(property_name) != self.KEY} == set()
+        assert found
+
+    def test_with_it_every_bucket_has_it(self, keyed: Json) -> None:
+        """With a bucket key, or each object would be a paid request of KMS."""
+        for bucket in of_type(keyed, "AWS::S3::Bucket").values():
+            (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+            default = rule["ServerSideEncryptionByDefault"]
+            assert default == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": self.KEY}
+            assert rule["BucketKeyEnabled"] is True
+
+    def test_with_it_nothing_else_encrypts(self, keyed: Json) -> None:
+        assert of_type(keyed, "AWS::KMS::Key") == {}
+        assert "SqsManagedSseEnabled" not in json.dumps(keyed)
+
+    def test_without_it_everything_is_as_if_there_were_no_such_parameter(
+        self, resources: Json
+    ) -> None:
+        keyless = decided(resources, {"HasKmsKey": False, "HasNoKmsKey": True})
+        assert "KmsKeyArn" not in json.dumps(keyless)
+        assert list(of_type(keyless, "AWS::KMS::Key")) == ["NotificationsKey"]
+        own = {"Ref": "NotificationsKey"}
+        assert keyless["NotificationsTopic"]["Properties"]["KmsMasterKeyId"] == own
+
+    def test_who_reads_or_writes_through_a_service_may_use_it_there_and_nowhere_else(
+        self, keyed: Json
+    ) -> None:
+        """A service whose data are encrypted asks KMS in the name of the role that called it."""
+        roles = of_type(keyed, "AWS::IAM::Role")
+        needed = {name: services_of_data(role) for name, role in roles.items()}
+        given = {name: services_of_key(role) for name, role in roles.items()}
+        assert given == needed
+        assert needed["FailFunctionRole"] == {"s3", "sns", "sqs"}
 
 
 class TestPipeline:
@@ -804,6 +914,12 @@ class TestParameters:
             ("WhisperSecurityGroupIds", "default", False),
             ("WhisperInstanceTypes", "g6.xlarge,g5.*", True),
             ("WhisperInstanceTypes", "g6.xlarge;g5.xlarge", False),
+            ("KmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/mrk-0a1b2c3d", True),
+            ("KmsKeyArn", "arn:aws-cn:kms:cn-north-1:123456789012:key/0a1b-2c3d", True),
+            ("KmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:alias/ours", False),
+            ("KmsKeyArn", "0a1b-2c3d", False),
+            ("AccessLogBucket", "who-read-what", True),
+            ("AccessLogBucket", "s3://who-read-what", False),
         ],
     )
     def test_a_mistake_is_found_before_the_stack_is_touched(

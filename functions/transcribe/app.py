@@ -13,9 +13,9 @@ from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterEr
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropscribe import __version__
-from dropscribe.aws import Bucket
+from dropscribe.aws import Bucket, is_transient
 from dropscribe.engines import Engine
-from dropscribe.errors import Rejected
+from dropscribe.errors import Rejected, Unavailable
 from dropscribe.messages import TranscribeRequest
 from dropscribe.seeing import Tally, emit, step, transcribed
 from dropscribe.stages.transcribe import LEFT_FOR_WRITING_S, clear_leftovers, transcribe
@@ -91,6 +91,9 @@ def api_key() -> str | None:
             return str(parameters.get_parameter(arn, decrypt=True, max_age=KEY_CACHED_S))
         return str(parameters.get_secret(arn, max_age=KEY_CACHED_S))
     except GetParameterError as error:
+        # Whoever wraps AWS's error keeps it as the context.
+        if is_transient(error.__context__ or error):
+            raise Unavailable("engine_unavailable", f"{arn} cannot be read now: {error}") from error
         raise Rejected("unauthorized", f"{arn} cannot be read: {error}") from error
 
 

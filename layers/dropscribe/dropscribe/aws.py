@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,10 @@ _PIECE_BYTES: Final = 1 << 20
 """Of a download, in memory at a time."""
 _PART_BYTES: Final = 8 << 20
 """Of an upload; S3 takes 10,000 parts of at least 5 MiB."""
+_DELETED_AT_ONCE: Final = 1000
+"""Versions in one request, S3's limit."""
 _CONFIG: Final = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10)
+_LONGEST_FUNCTION_S: Final = 900
 _MISSING: Final = frozenset({"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "405"})
 """What S3 answers where there is no object, or a delete marker."""
 _RACE: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
@@ -81,13 +84,15 @@ class Stored:
 
 @dataclass(frozen=True)
 class Version:
-    """One version of an object."""
+    """One version of an object, or a delete marker."""
 
     key: str
-    version_id: str
+    id: str
+    """`null` for what was put while the bucket kept no versions."""
     etag: str
-    size: int
-    """Bytes."""
+    """Without its quotes; empty for a delete marker."""
+    size: int | None
+    """Bytes; None for a delete marker."""
     modified: datetime
 
 
@@ -236,22 +241,85 @@ class Bucket:
         for page in pages:
             yield from (item["Key"] for item in page.get("Contents", []))
 
+    def read_version(self, version: Version) -> bytes | None:
+        """None where it is gone."""
+        found = self._get(version.key, version.id)
+        return None if found is None else bytes(found["Body"].read())
+
     def versions(self, prefix: str = "") -> Iterator[Version]:
-        """Every version of every object; delete markers are none."""
-        pages = (
-            client("s3")
-            .get_paginator("list_object_versions")
-            .paginate(Bucket=self.name, Prefix=prefix)
-        )
-        for page in pages:
-            for item in page.get("Versions", []):
-                yield Version(
-                    item["Key"],
-                    item["VersionId"],
-                    item["ETag"].strip('"'),
-                    item["Size"],
-                    item["LastModified"],
+        """All versions and delete markers of keys that begin so, in the order of the keys."""
+        pages = client("s3").get_paginator("list_object_versions")
+        for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+            found = [
+                Version(
+                    key=item["Key"],
+                    id=item["VersionId"],
+                    etag=item.get("ETag", "").strip('"'),
+                    size=item.get("Size"),
+                    modified=item["LastModified"],
                 )
+                for kind in ("Versions", "DeleteMarkers")
+                for item in page.get(kind, [])
+            ]
+            yield from sorted(found, key=lambda version: version.key)
+
+    def versions_of(self, key: str) -> list[Version]:
+        """Those of this very key: of all keys that begin so it comes first."""
+        return list(takewhile(lambda version: version.key == key, self.versions(key)))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """What begins so, up to its next slash, whichever versions are in there."""
+        pages = client("s3").get_paginator("list_object_versions")
+        for page in pages.paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
+            yield from (item["Prefix"] for item in page.get("CommonPrefixes", []))
+
+    def unfinished(self, prefix: str) -> list[tuple[str, str]]:
+        """Multipart uploads that nobody has completed yet: key and upload id of each."""
+        pages = client("s3").get_paginator("list_multipart_uploads")
+        return [
+            (item["Key"], item["UploadId"])
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix)
+            for item in page.get("Uploads", [])
+        ]
+
+    def abort_unfinished(self, key: str, upload_id: str) -> None:
+        try:
+            client("s3").abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload_id)
+        except ClientError as error:
+            if error_code(error) != "NoSuchUpload":
+                raise
+
+    def delete_for_good(self, versions: Iterable[Version]) -> dict[Version, str]:
+        """Delete versions and delete markers; of what could not be deleted the reason."""
+        failed: dict[Version, str] = {}
+        sendable: list[Version] = []
+        for version in versions:
+            # XML 1.0, in which many are named at once, has no way to write some characters.
+            if version.key.isprintable():
+                sendable.append(version)
+            else:
+                failed |= self._delete_one(version)
+        for first in range(0, len(sendable), _DELETED_AT_ONCE):
+            failed |= self._delete_all(sendable[first : first + _DELETED_AT_ONCE])
+        return failed
+
+    def _delete_all(self, versions: list[Version]) -> dict[Version, str]:
+        objects = [{"Key": version.key, "VersionId": version.id} for version in versions]
+        answer = client("s3").delete_objects(
+            Bucket=self.name, Delete={"Objects": objects, "Quiet": True}
+        )
+        named = {(version.key, version.id): version for version in versions}
+        return {
+            named[error["Key"], error["VersionId"]]: f"{error['Code']}: {error.get('Message', '')}"
+            for error in answer.get("Errors", [])
+        }
+
+    def _delete_one(self, version: Version) -> dict[Version, str]:
+        try:
+            client("s3").delete_object(Bucket=self.name, Key=version.key, VersionId=version.id)
+        except ClientError as error:
+            return {version: f"{error_code(error)}: {error}"}
+        return {}
 
 
 def send_message(queue_url: str, body: str, group: str) -> None:
@@ -438,3 +506,61 @@ def publish(topic_arn: str, subject: str, message: str, attributes: dict[str, An
     client("sns").publish(
         TopicArn=topic_arn, Subject=subject, Message=message, MessageAttributes=attributes
     )
+
+
+def running_executions(state_machine_arn: str) -> Iterator[str]:
+    """Names of those that run."""
+    pages = client("stepfunctions").get_paginator("list_executions")
+    for page in pages.paginate(stateMachineArn=state_machine_arn, statusFilter="RUNNING"):
+        yield from (str(item["name"]) for item in page["executions"])
+
+
+def stop_execution(execution_arn: str, error: str, cause: str) -> None:
+    """A function that is at work for it goes on: see `unfinished_tasks`."""
+    client("stepfunctions").stop_execution(executionArn=execution_arn, error=error, cause=cause)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One call of a function by an execution."""
+
+    payload: dict[str, Any]
+    scheduled: datetime
+    until: datetime
+    """When the function has ended at the latest."""
+
+
+def unfinished_tasks(execution_arn: str) -> list[Task]:
+    """Functions that were at work when their execution ended, and may still be."""
+    pages = client("stepfunctions").get_paginator("get_execution_history")
+    events = {
+        event["id"]: event
+        for page in pages.paginate(executionArn=execution_arn)
+        for event in page["events"]
+    }
+    open_tasks = {n: event for n, event in events.items() if event["type"] == "TaskScheduled"}
+    for event in events.values():
+        if event["type"] in _TASK_ENDS:
+            at = event["previousEventId"]
+            while at in events and events[at]["type"] in _TASK_COURSE:
+                at = events[at]["previousEventId"]
+            open_tasks.pop(at, None)
+    found = (_task(event) for event in open_tasks.values())
+    return [task for task in found if task is not None]
+
+
+_TASK_COURSE: Final = ("TaskStarted", "TaskSubmitted")
+_TASK_ENDS: Final = (
+    *("TaskSucceeded", "TaskFailed", "TaskTimedOut"),
+    *("TaskStartFailed", "TaskSubmitFailed"),
+)
+
+
+def _task(event: dict[str, Any]) -> Task | None:
+    """None where it calls no function."""
+    details = event["taskScheduledEventDetails"]
+    if details["resourceType"] != "lambda":
+        return None
+    seconds = details.get("timeoutInSeconds", _LONGEST_FUNCTION_S)
+    payload = json.loads(details["parameters"]).get("Payload", {})
+    return Task(payload, event["timestamp"], event["timestamp"] + timedelta(seconds=seconds))

@@ -22,6 +22,10 @@ SECONDS: Final = len("2026-11-20T12:00:00")
 """Characters of an ISO 8601 time up to its second."""
 READABLE_CHARACTERS: Final = 40
 """Characters of the file's name in a job id; Step Functions allows 80 in all."""
+FORGOTTEN: Final = "Forgotten"
+"""The error of an execution whose recording was forgotten: nobody is told of it."""
+RESERVED: Final = "reserved"
+"""In the input of an execution that only takes a forgotten upload's name, which then no job has."""
 
 
 class Source(BaseModel):
@@ -69,9 +73,14 @@ def job_id(bucket: str, key: str, version: str) -> str:
 
     `version` is the version id or, in a bucket without versions, `"<etag>-<sequencer>"`.
     """
-    name = re.sub(r"[^A-Za-z0-9]+", "-", key.rsplit("/", 1)[-1]).strip("-")[:READABLE_CHARACTERS]
     digest = hashlib.sha256(f"{bucket}\0{key}\0{version}".encode("utf-8", "surrogatepass"))
-    return f"{name or 'upload'}-{digest.hexdigest()[:JOB_ID_DIGITS]}"
+    return f"{readable_name(key)}-{digest.hexdigest()[:JOB_ID_DIGITS]}"
+
+
+def readable_name(key: str) -> str:
+    """What the ids of all jobs of a key begin with; other keys may have the same."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", key.rsplit("/", 1)[-1]).strip("-")[:READABLE_CHARACTERS]
+    return name or "upload"
 
 
 def job_id_of(source: Source) -> str:
@@ -295,6 +304,11 @@ def run_name(job: str, number: int) -> str:
     return job if number == 1 else f"{job}-{number}"
 
 
+def job_of_run(name: str) -> str:
+    """The job of an execution, by its name."""
+    return re.sub(rf"(-[0-9a-f]{{{JOB_ID_DIGITS}}})-[0-9]+$", r"\1", name)
+
+
 def reported_key(job: str) -> str:
     return f"jobs/{job}/reported.json"
 
@@ -315,3 +329,18 @@ def known_voice_key(job: str, number: int) -> str:
 
 def transcript_key(job: str) -> str:
     return f"jobs/{job}/transcript.json"
+
+
+def asked_key(job: str, piece: str) -> str:
+    """Of a piece that is about to be asked: where its answer will be, should nobody record it."""
+    return f"jobs/{job}/asked/{piece}.txt"
+
+
+def stop_key(job: str) -> str:
+    """Where this is, no request is sent any more: the recording is being forgotten."""
+    return f"jobs/{job}/stop"
+
+
+def stopped_key(job: str, piece: str) -> str:
+    """A run that met `stop_key` says so, and ends."""
+    return f"jobs/{job}/stopped/{piece}"

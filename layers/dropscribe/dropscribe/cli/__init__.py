@@ -305,3 +305,23 @@ def render(
     if others := set(chosen.texts) - {"subtitles"}:
         raise click.UsageError(f"--set {min(others)}=… changes nothing here: only subtitles does")
     run(load(stack or DEFAULT), job, formats, chosen, out, as_json=as_json)
+
+
+@main.command()
+@click.argument("key", metavar="KEY")
+@_STACK
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_JSON
+@click.pass_context
+def forget(context: click.Context, /, key: str, stack: str | None, **options: Any) -> None:
+    """Delete every trace of the recording KEY, for good, and say what was removed.
+
+    All versions of the upload, its options, its transcripts, all that its jobs kept, and the
+    answers that were cached. Jobs that run are stopped first. Exits with 1 when anything is left.
+    """
+    from dropscribe.cli.forget import forget as run
+    from dropscribe.cli.stack import DEFAULT, load
+
+    if not key or key != key.encode(errors="ignore").decode():
+        raise click.UsageError("KEY is the name of an upload, in UTF-8")
+    context.exit(run(load(stack or DEFAULT), key, **options))

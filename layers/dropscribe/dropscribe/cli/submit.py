@@ -139,8 +139,8 @@ def _input(run: Execution) -> ExecutionInput:
 
 def _source(stack: Stack, job: Job) -> Source:
     """Of an upload whose job has never started, or so long ago that it is forgotten."""
-    for version in stack.uploads.versions(job.key):
-        if (version.key, version.version_id) == (job.key, job.version_id):
+    for version in stack.uploads.versions_of(job.key):
+        if version.id == job.version_id and version.size is not None:
             return source_of(stack.uploads.name, version)
     raise click.ClickException(f"The upload {stack.uploads.uri(job.key)} has been deleted.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -13,7 +14,9 @@ from dropscribe.aws import Bucket
 from dropscribe.errors import Failure, Unavailable, read_failure
 from dropscribe.formats import ERROR_SUFFIX, LONGEST_KEY_BYTES
 from dropscribe.job import (
+    FORGOTTEN,
     INNER_STATES,
+    RESERVED,
     STAGES,
     Manifest,
     Reported,
@@ -55,12 +58,13 @@ class Desk:
 def fail(execution_arn: str, desk: Desk) -> Failure | None:
     """Write the error object, unless a newer upload's result is there, and publish.
 
-    None where there is no news: it was told already, or the execution has been redriven since.
+    None where there is no news: it was told already, or the execution has been redriven since. None
+    also where the recording was forgotten: nothing may be left of it.
     """
     run = aws.execution(execution_arn)
     if run is None:
         raise Unavailable("internal", f"{execution_arn} is not to be found (yet)")
-    if not run.failed:
+    if not run.failed or run.error == FORGOTTEN or RESERVED in json.loads(run.input):
         return None
     job = ExecutionInput.model_validate_json(run.input)
     reported = Reported(execution_arn=run.arn, stopped=run.stopped or run.started)

@@ -47,9 +47,9 @@ def source_of(bucket: str, version: Version) -> Source:
     return Source(
         bucket=bucket,
         key=version.key,
-        version_id=version.version_id,
+        version_id=version.id,
         etag=version.etag,
-        size=version.size,
+        size=version.size or 0,
         uploaded_at=version.modified.strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
 
@@ -78,7 +78,7 @@ class Sweeper:
 
     def _recordings(self, since: datetime, until: datetime) -> Iterator[Source]:
         for version in self.uploads.versions():
-            if since <= version.modified < until:
+            if version.size is not None and since <= version.modified < until:
                 source = source_of(self.uploads.name, version)
                 if is_recording(source):
                     yield source

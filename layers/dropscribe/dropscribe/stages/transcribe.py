@@ -31,9 +31,12 @@ from dropscribe.job import (
     ChunkResult,
     Manifest,
     Piece,
+    asked_key,
     calls_prefix,
     chunk_record_key,
     clip_key,
+    stop_key,
+    stopped_key,
 )
 from dropscribe.messages import TranscribeRequest
 from dropscribe.passage import Passage, parse_answer, passage
@@ -73,13 +76,18 @@ class CallLog:
     """Paid requests of one piece, each an object in the work bucket before it is sent."""
 
     work: Bucket
-    prefix: str
+    job: str
+    piece: str
     run: str
     answered: list[str] = field(default_factory=list)
     """Calls whose answer is there, and not yet kept."""
 
     def sent(self) -> str:
-        key = f"{self.prefix}{uuid.uuid4().hex}.json"
+        """Raises `Rejected` where the recording is being forgotten: nothing is sent, nor paid."""
+        if self.work.head(stop_key(self.job)):
+            self.work.write(stopped_key(self.job, self.piece), b"", "text/plain")
+            raise Rejected("internal", "the recording is being forgotten")
+        key = f"{self._prefix}{uuid.uuid4().hex}.json"
         self._write(key, "sent")
         return key
 
@@ -102,7 +110,11 @@ class CallLog:
             self.answered.pop()
 
     def _keys(self) -> list[str]:
-        return [key for key in self.work.keys(self.prefix) if key not in self.answered]
+        return [key for key in self.work.keys(self._prefix) if key not in self.answered]
+
+    @property
+    def _prefix(self) -> str:
+        return f"{calls_prefix(self.job)}{self.piece}-"
 
     def _write(self, key: str, state: str) -> None:
         self.work.write(key, Call(state=state, run=self.run).model_dump_json())
@@ -144,6 +156,9 @@ class _Asking:
         """
         key = result_key(sha256, self.endpoint, request)
         known = self.work.read(key)
+        if known is None:
+            # The record of the chunk will say the same, if this run lives to write it.
+            self.work.write(asked_key(self.manifest.job_id, name), key, "text/plain")
         result = self._sent(key, name, audio, span, request) if known is None else known
         found = ChunkResult.model_validate_json(result)
         piece = Piece(
@@ -162,14 +177,12 @@ class _Asking:
 
     def was_tried(self, name: str) -> bool:
         """Whether a run before this one has sent the question, in vain."""
-        return next(self.work.keys(self._calls(name)), None) is not None
-
-    def _calls(self, name: str) -> str:
-        return f"{calls_prefix(self.manifest.job_id)}{name}-"
+        calls = f"{calls_prefix(self.manifest.job_id)}{name}-"
+        return next(self.work.keys(calls), None) is not None
 
     def _sent(self, key: str, name: str, audio: Path, span: Span, request: Request) -> bytes:
         """The answer, kept under `key` before it counts as one."""
-        calls = CallLog(self.work, self._calls(name), self.run)
+        calls = CallLog(self.work, self.manifest.job_id, name, self.run)
         try:
             answer = self.engine(audio, request, calls)
         except JobError as error:
