@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropscribe.aws import Bucket
 from dropscribe.messages import SweepRequest
-from dropscribe.seeing import Measure, emit, step
+from dropscribe.seeing import Measure, emit, of_failed, step
 from dropscribe.stages.fail import Desk
 from dropscribe.stages.sweep import Sweeper
 
@@ -30,10 +30,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     )
     until = datetime.now(UTC) - timedelta(seconds=request.overdue_s)
     swept = sweeper.sweep(until, timedelta(seconds=request.window_s))
-    for mended, jobs in (("queued", swept.queued), ("told", swept.reported)):
-        for job in jobs:
-            logger.set_correlation_id(job)
-            logger.warning("lost job", mended=mended)
+    for job in swept.queued:
+        logger.set_correlation_id(job)
+        logger.warning("lost job", mended="queued")
+    for job, failure in swept.reported:
+        logger.set_correlation_id(job)
+        logger.warning("lost job", mended="told", code=failure.code, stage=failure.stage)
+        emit(*of_failed(failure))
     logger.set_correlation_id(None)
     logger.info("swept", looked_at=swept.looked_at, lost=swept.lost)
     emit(Measure("LostUploads", swept.lost))
