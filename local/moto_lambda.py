@@ -15,7 +15,7 @@ from moto.sqs.models import sqs_backends
 from local.access import Need
 from local.functions import Functions
 from local.installer import Closed
-from local.keys import decryption
+from local.keys import decryption, encryption
 from local.replacements import Replacements
 from local.runtime_api import Outcome, failure
 
@@ -212,5 +212,6 @@ def _invoke_until_done(
     LOG.error("%s failed three times: %s", arn, why)
     target = getattr(function, "dead_letter_arn", None)
     if target:
-        functions.access.check(function.role, Need("sqs:SendMessage", target))
+        needs = [Need("sqs:SendMessage", target), *encryption("sqs", target, also_decrypts=True)]
+        functions.access.check(function.role, *needs)
         sqs_backends[account][region].send_message(target.rsplit(":", 1)[-1], json.dumps(event))

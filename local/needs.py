@@ -20,6 +20,7 @@ _RESOURCE: Final = {
     "secretsmanager:GetSecretValue": "SecretId",
     "sns:Publish": "TopicArn",
     "sqs:ChangeMessageVisibility": "QueueUrl",
+    "sqs:GetQueueAttributes": "QueueUrl",
     "sqs:SendMessage": "QueueUrl",
     "ssm:GetParameter": "Name",
     "states:DescribeExecution": "executionArn",

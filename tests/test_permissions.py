@@ -86,7 +86,7 @@ def compared(api_server: ApiServer) -> Iterator[Compared]:
         everything |= _grants(route)
         yield Compared(
             {names.logical(grant) for grant in everything},
-            {names.logical(grant) for grant in access.used},
+            {names.logical(grant) for grant in access.used.copy()},
             [(names.role(role), need.action) for role, need in access.denied],
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,6 +43,8 @@ ERRORS: Final = (ClientError, BotoCoreError, Boto3Error)
 @cache
 def client(service: str) -> Any:
     """One client a service and process."""
+    # At DEBUG, which Lambda sets for all of Python, it logs whole answers: the API key's too.
+    logging.getLogger("botocore").setLevel(logging.INFO)
     return boto3.client(service, config=_CONFIG)
 
 

@@ -195,7 +195,7 @@ class Piece(BaseModel):
 class ChunkRecord(BaseModel):
     """What is known of a chunk beside its answer. `jobs/<job id>/chunks/<index>.json`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     index: int
     chunk: Piece
@@ -225,7 +225,7 @@ class ChunkRecord(BaseModel):
 class ChunkResult(BaseModel):
     """An engine's answer, kept for whoever asks the same again: `results/<hash>.json`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     engine: str
     model: str

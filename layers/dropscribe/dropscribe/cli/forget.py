@@ -78,8 +78,8 @@ def _jobs(stack: Stack, recording: Recording) -> set[str]:
         execution = aws.latest_run(stack.pipeline_arn, job)
         return _source(execution).key if execution else None
 
-    running = map(job_of_run, aws.running_executions(stack.pipeline_arn))
-    running = filter(recording.may_be_mine, running)
+    runs = map(job_of_run, aws.running_executions(stack.pipeline_arn))
+    running = filter(recording.may_be_mine, runs)
     return recording.jobs(key_of) | {job for job in running if key_of(job) == recording.key}
 
 
