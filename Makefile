@@ -1,5 +1,5 @@
 # `make help` lists what there is. Everything is installed by make itself, into .venv and .venv-tools.
-.PHONY: help demo test long check lint template build scan conformance browser bench whisper image deploy pins clean
+.PHONY: help demo test long chaos check lint template build scan conformance browser bench whisper image deploy pins clean
 .DEFAULT_GOAL := help
 
 PINS := $(wildcard layers/*/requirements.txt) functions/transcribe_gpu/requirements.txt .ci/constraints.txt
@@ -20,6 +20,14 @@ test: .venv/.test .venv-tools/.ok ## every test, set-up included
 
 long: .venv/.test ## tests with hours of recordings, some minutes
 	.venv/bin/python -m pytest -m long
+
+# SEED: which faults strike. RATE: the share of everything that fails.
+UPLOADS ?= 300
+SEED ?= 1
+RATE ?= 0.1
+
+chaos: .venv/.test ## hundreds of uploads while a tenth of everything fails: UPLOADS, SEED, RATE; some 15 minutes
+	.venv/bin/python -m tests.chaos --uploads $(UPLOADS) --seed $(SEED) --rate $(RATE)
 
 check: lint template build ## linters, types, template, state machine, build and sizes
 

@@ -121,12 +121,14 @@ TRANSCRIBE_ONCE = (
     + """
 from dropscribe.aws import Bucket
 from dropscribe.engines import openai
+from dropscribe.messages import TranscribeRequest
 from dropscribe.stages.transcribe import transcribe
 
 url, bucket, job, chunk = sys.argv[1:]
 engine = openai.engine(url, lambda: "k", time.monotonic() + 800)
 begun = time.process_time()
-transcribe(job, int(chunk), Bucket(bucket), lambda name: (engine, url), time.monotonic() + 800)
+asked = TranscribeRequest(job_id=job, chunk=int(chunk), run="1")
+transcribe(asked, Bucket(bucket), lambda name: (engine, url), time.monotonic() + 800)
 print(peak_kib("self"), round((time.process_time() - begun) * 1000))
 """
 )

@@ -304,6 +304,9 @@ class _Free:
     def concluded(self, call: str, state: str) -> None:
         raise AssertionError
 
+    def uncertain(self) -> int:
+        raise AssertionError
+
 
 def _recognized(track: audio.Track, span: Span) -> Passage:
     request = TranscriptionRequest(model="pocketsphinx-en-us", response_format="verbose_json")

@@ -100,6 +100,9 @@ class _NothingPaid:
     def concluded(self, call: str, state: str) -> None:
         raise AssertionError("a local engine pays nothing")
 
+    def uncertain(self) -> int:
+        raise AssertionError("a local engine pays nothing")
+
 
 def batched(model: str, where: Where) -> Run:
     """faster-whisper as the engine of dropscribe calls it."""

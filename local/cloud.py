@@ -27,13 +27,16 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from local import (
     moto_cloudformation,
     moto_events,
+    moto_iam,
     moto_lambda,
     moto_resources,
     moto_s3,
     moto_sns,
+    moto_sqs,
     moto_stepfunctions,
     redrive,
 )
+from local.access import Access
 from local.deploy import BadParameter, deploy
 from local.functions import Functions
 from local.installer import CREDENTIALS
@@ -123,7 +126,8 @@ class Cloud:
         self._server.start()
         _, self._port = self._server.get_host_and_port()
         self._clients = Clients(self.endpoint)
-        self._functions = Functions(self.endpoint, self._concurrency)
+        self.access = Access()
+        self._functions = Functions(self.endpoint, self.access, self._concurrency)
         self._bridge()
 
     def stop(self) -> None:
@@ -179,6 +183,8 @@ class Cloud:
         moto_cloudformation.bridge_conditional_resources(replace)
         moto_cloudformation.bridge_failures(replace)
         moto_cloudformation.bridge_unknown_types(replace)
+        moto_iam.bridge_role_updates(replace)
+        moto_iam.bridge_access(replace, self.access)
         moto_resources.bridge_function_properties(replace)
         moto_resources.bridge_layer_references(replace)
         moto_resources.bridge_bucket_properties(replace)
@@ -187,18 +193,21 @@ class Cloud:
         moto_resources.bridge_added_types(replace)
         moto_s3.bridge_notification_records(replace)
         moto_s3.bridge_conditional_writes(replace)
+        moto_sqs.bridge_deletions(replace)
+        moto_sqs.bridge_fair_queues(replace)
         moto_lambda.bridge_invocations(replace, self._functions)
         self._polling_stopped = moto_lambda.bridge_event_sources(replace, self._functions, wait_s)
         moto_events.bridge_function_targets(replace, self._functions, wait_s)
         moto_sns.bridge_web_hooks(replace, wait_s)
         moto_stepfunctions.bridge_execution(replace)
         moto_stepfunctions.bridge_start(replace)
+        moto_stepfunctions.bridge_context(replace)
         moto_stepfunctions.bridge_status_events(replace)
         moto_stepfunctions.bridge_stop(replace)
         moto_stepfunctions.bridge_descriptions(replace)
         moto_stepfunctions.bridge_history_order(replace)
         moto_stepfunctions.bridge_retry_waits(replace, wait_s)
-        moto_stepfunctions.bridge_task_clients(replace, self._clients)
+        moto_stepfunctions.bridge_task_clients(replace, self._clients, self.access)
         redrive.bridge_redrive(replace)
 
 
@@ -229,17 +238,22 @@ class Clients:
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
-        self._session = boto3.Session(**CREDENTIALS, region_name=REGION)
         self._lock = threading.Lock()
-        self._clients: dict[tuple[str, bool], Any] = {}
+        self._clients: dict[tuple[str, bool, str], Any] = {}
 
-    def client(self, service: str, config: Config | None = None) -> Any:
+    def client(
+        self,
+        service: str,
+        config: Config | None = None,
+        credentials: Mapping[str, str] = CREDENTIALS,
+    ) -> Any:
         """A client may be shared by threads; making one may not. `config`: the same each time."""
         with self._lock:
-            wanted = (service, config is not None)
+            wanted = (service, config is not None, credentials["aws_access_key_id"])
             if wanted not in self._clients:
                 own = (config or Config()).merge(Config(proxies={}, max_pool_connections=64))
-                self._clients[wanted] = self._session.client(
+                session = boto3.Session(**credentials, region_name=REGION)
+                self._clients[wanted] = session.client(
                     service, endpoint_url=self._endpoint, config=own
                 )
             return self._clients[wanted]

@@ -12,6 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from local.access import Access
 from local.environment import Environment
 from local.installer import Closed, Installer, variables
 from local.runtime_api import Outcome
@@ -23,8 +24,9 @@ Place = tuple[Environment, str]
 class Functions:
     """All environments of one cloud, by function and by the code and settings they started with."""
 
-    def __init__(self, endpoint: str, concurrency: int | None = None) -> None:
+    def __init__(self, endpoint: str, access: Access, concurrency: int | None = None) -> None:
         self._endpoint = endpoint
+        self.access = access
         self._concurrency = concurrency or os.cpu_count() or 1
         self._root = Path(tempfile.mkdtemp(prefix="dropscribe-"))
         self._installer = Installer(self._root)
@@ -75,7 +77,12 @@ class Functions:
     def _start(self, function: Any) -> Place:
         stream = f"{time.strftime('%Y/%m/%d')}/[$LATEST]{uuid.uuid4().hex}"
         installation = self._installer.install(function)
-        settings = variables(function, self._installer.path(function), self._endpoint)
+        settings = variables(
+            function,
+            self._installer.path(function),
+            self._endpoint,
+            self.access.credentials(function.role),
+        )
         settings |= {
             "LAMBDA_TASK_ROOT": str(installation.folder),
             "AWS_LAMBDA_LOG_STREAM_NAME": stream,
@@ -101,6 +108,7 @@ def _identity(function: Any) -> str:
         function.function_arn,
         function.code_sha_256,
         function.handler,
+        function.role,
         function.environment_vars,
     ]
     return json.dumps(

@@ -17,7 +17,7 @@ from local import archive
 from local.environment import Installation
 
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-"""Clients insist on some; here they open every door."""
+"""The developer's. Clients insist on some; here they open every door."""
 
 SITE_PACKAGES = tuple(dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))))
 
@@ -92,8 +92,13 @@ def _compiled_for_another(folder: Path) -> bool:
     )
 
 
-def variables(function: Any, path: str, endpoint: str) -> dict[str, str]:
-    """The template's variables and Lambda's own; nothing of the shell that started the cloud."""
+def variables(
+    function: Any, path: str, endpoint: str, credentials: dict[str, str]
+) -> dict[str, str]:
+    """The template's variables and Lambda's own; nothing of the shell that started the cloud.
+
+    `credentials`: of the function's role, as boto3 names them.
+    """
     declared = {name: str(value) for name, value in function.environment_vars.items()}
     return declared | {
         "PATH": path,
@@ -102,8 +107,7 @@ def variables(function: Any, path: str, endpoint: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_REGION": function.region,
         "AWS_DEFAULT_REGION": function.region,
-        "AWS_ACCESS_KEY_ID": CREDENTIALS["aws_access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": CREDENTIALS["aws_secret_access_key"],
+        **{name.upper(): value for name, value in credentials.items()},
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.run_time}",
         "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",

@@ -17,12 +17,14 @@ from local.replacements import Replacements
 def bridge_function_targets(replace: Replacements, functions: Functions, wait_s: float) -> None:
     """AWS invokes the function of a rule's target, asynchronously.
 
-    moto raises NotImplementedError.
+    moto raises NotImplementedError, and sends every event to a rule that has a schedule instead of
+    a pattern. Schedules do nothing here: who wants a sweep invokes its function.
     """
     send: Any = Rule.send_to_targets
 
     def send_to_targets(self: Any, event: dict[str, Any], transform_input: bool = True) -> None:
-        if self.state != "ENABLED" or not self.event_pattern.matches_event(event):
+        by_event = self.state == "ENABLED" and self.event_pattern.get_pattern()
+        if not by_event or not self.event_pattern.matches_event(event):
             return
         targets = {target["Arn"] for target in self.targets if ":lambda:" in target["Arn"]}
         for arn in targets:

@@ -12,8 +12,10 @@ from moto.awslambda import models
 from moto.awslambda.utils import get_backend
 from moto.sqs.models import sqs_backends
 
+from local.access import Need
 from local.functions import Functions
 from local.installer import Closed
+from local.keys import decryption, encryption
 from local.replacements import Replacements
 from local.runtime_api import Outcome, failure
 
@@ -50,6 +52,7 @@ def bridge_event_sources(
 
     def create_event_source_mapping(self: Any, spec: dict[str, Any]) -> Any:
         mapping = create(self, spec)
+        _check_role(self.get_function(mapping.function_arn), mapping, functions)
         queue = sqs_backends[self.account_id][self.region_name].get_queue(_name(mapping))
         queue.lambda_event_source_mappings.clear()
         poller = Poller(self, mapping, functions, wait_s, stopped)
@@ -58,6 +61,18 @@ def bridge_event_sources(
 
     replace.put(models.LambdaBackend, "create_event_source_mapping", create_event_source_mapping)
     return stopped
+
+
+def _check_role(function: Any, mapping: Any, functions: Functions) -> None:
+    """Lambda reads the queue in the name of the function's role. Raises `Denied`.
+
+    These three rights are what its developer guide asks for; a message that failed comes back when
+    its visibility timeout ends, which needs no right.
+    """
+    arn = mapping.event_source_arn
+    actions = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+    needs = [Need(action, arn) for action in actions]
+    functions.access.check(function.role, *needs, *decryption("sqs", arn))
 
 
 class Poller:
@@ -197,4 +212,6 @@ def _invoke_until_done(
     LOG.error("%s failed three times: %s", arn, why)
     target = getattr(function, "dead_letter_arn", None)
     if target:
+        needs = [Need("sqs:SendMessage", target), *encryption("sqs", target, also_decrypts=True)]
+        functions.access.check(function.role, *needs)
         sqs_backends[account][region].send_message(target.rsplit(":", 1)[-1], json.dumps(event))

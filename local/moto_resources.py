@@ -284,8 +284,29 @@ class TopicSubscription(Accepted):
         sns_backends[account][region].unsubscribe(self.physical_resource_id)
 
 
+class Alarm(Accepted):
+    """AWS::CloudWatch::Alarm; the dashboard asks for its ARN."""
+
+    arn: str
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, name: str, document: Any, account: str, region: str, **_: str
+    ) -> Accepted:
+        alarm = cls(name)
+        alarm.arn = f"arn:aws:cloudwatch:{region}:{account}:alarm:{name}"
+        return alarm
+
+    @classmethod
+    def has_cfn_attr(cls, attribute: str) -> bool:
+        return attribute == "Arn"
+
+    def get_cfn_attribute(self, attribute_name: str) -> str:
+        return self.arn
+
+
 ADDED: dict[str, type[Accepted]] = {
-    "AWS::CloudWatch::Alarm": Accepted,
+    "AWS::CloudWatch::Alarm": Alarm,
     "AWS::Lambda::EventInvokeConfig": Accepted,
     "AWS::S3::BucketPolicy": Accepted,
     "AWS::SNS::Subscription": TopicSubscription,

@@ -17,11 +17,14 @@ from moto.core.config import default_user_config
 from moto.core.responses import ActionResult
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
+from local.access import Access
 from local.moto_events import emit_execution_status
 from local.replacements import Replacements
 
@@ -49,6 +52,19 @@ def bridge_start(replace: Replacements) -> None:
             return start(self, arn, name or str(uuid.uuid4()), *rest, **options)
 
     replace.put(StepFunctionsParserBackend, "start_execution", start_execution)
+
+
+def bridge_context(replace: Replacements) -> None:
+    """AWS: `$$.Execution.RedriveCount`. moto knows no redrives."""
+    environment = ExecutionWorker._get_evaluation_environment
+
+    def with_redrive_count(self: Any) -> Any:
+        made = environment(self)
+        context: Any = made.states.context_object.context_object_data
+        context["Execution"]["RedriveCount"] = getattr(self, "redrive_count", 0)
+        return made
+
+    replace.put(ExecutionWorker, "_get_evaluation_environment", with_redrive_count)
 
 
 def bridge_status_events(replace: Replacements) -> None:
@@ -151,12 +167,15 @@ def _ending(execution: Any) -> dict[str, Any]:
 
 
 def _redrivability(execution: Any) -> dict[str, str]:
-    if execution.exec_status in REDRIVABLE:
-        return {"redriveStatus": "REDRIVABLE"}
     reason = f"Execution is {execution.status} and cannot be redriven"
+    if execution.exec_status in REDRIVABLE:
+        if dt.datetime.now(tz=dt.UTC) - execution.stop_date < REDRIVABLE_FOR:
+            return {"redriveStatus": "REDRIVABLE"}
+        reason = "Execution has exceeded its redrivable period"
     return {"redriveStatus": "NOT_REDRIVABLE", "redriveStatusReason": reason}
 
 
+REDRIVABLE_FOR = dt.timedelta(days=14)
 REDRIVABLE = (ExecutionStatus.FAILED, ExecutionStatus.ABORTED, ExecutionStatus.TIMED_OUT)
 
 
@@ -172,15 +191,23 @@ def bridge_retry_waits(replace: Replacements, longest_s: float) -> None:
     replace.put(retrier_decl, "time", clock)
 
 
-def bridge_task_clients(replace: Replacements, clients: Any) -> None:
-    """Tasks call the other services through boto3.
+def bridge_task_clients(replace: Replacements, clients: Any, access: Access) -> None:
+    """Tasks call the other services through boto3, in the name of the state machine's role.
 
-    moto makes a client for each call, which takes longer than the call and is not safe in the
-    parallel branches of a Map; here one client a service serves them all, with moto's settings:
+    moto makes a client for each call, nobody's, which takes longer than the call and is not safe in
+    the parallel branches of a Map; here one client a service serves them all, with moto's settings:
     a function may take its 15 minutes, and is not called twice.
     """
+    find, calling = StateTask._eval_state_credentials, threading.local()
+
+    def remembered(self: Any, env: Any) -> Any:
+        """A task finds its role, then makes its client, in one thread."""
+        found = find(self, env)
+        calling.role_arn = found.role_arn
+        return found
 
     def client(service_name: str, config: Config, **_: Any) -> Any:
-        return clients.client(service_name, config)
+        return clients.client(service_name, config, access.credentials(calling.role_arn))
 
+    replace.put(StateTask, "_eval_state_credentials", remembered)
     replace.put(boto_client, "boto3", SimpleNamespace(client=client))

@@ -75,7 +75,7 @@ class RedriveWorker(ExecutionWorker):
             activity_store=first._activity_store,
         )
         self._state, self._input = state, state_input
-        self._redrive_count = execution.redrive_count
+        self.redrive_count = execution.redrive_count
         self._earlier = execution.exec_worker.env
         self.env = self._continued()
 
@@ -91,7 +91,7 @@ class RedriveWorker(ExecutionWorker):
         if self._state is not None:
             program.start_at = StartAt(self._state)
         env: Any = self.env
-        details: Any = {"executionRedrivenEventDetails": {"redriveCount": self._redrive_count}}
+        details: Any = {"executionRedrivenEventDetails": {"redriveCount": self.redrive_count}}
         env.event_manager.add_event(
             env.event_history_context, HistoryEventType.ExecutionRedriven, details
         )

@@ -7,6 +7,7 @@ fails on demand. It does not recognize speech.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import socket
 import struct
@@ -191,8 +192,12 @@ def _pieces(answer: Answer, chunked: bool) -> Iterator[bytes]:
 
 
 def _read(handler: BaseHTTPRequestHandler) -> Seen:
+    length = int(handler.headers.get("content-length", "0"))
+    body = handler.rfile.read(length)
+    if len(body) < length:
+        raise ConnectionResetError("whoever asked is gone")
     environ = {
-        "wsgi.input": handler.rfile,
+        "wsgi.input": io.BytesIO(body),
         "REQUEST_METHOD": "POST",
         "CONTENT_TYPE": handler.headers["content-type"],
         "CONTENT_LENGTH": handler.headers.get("content-length", "0"),

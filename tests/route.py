@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +14,8 @@ from dropscribe.job import job_id
 from local.cloud import Cloud
 
 PATIENCE_S = 60.0
+EVERYTHING = {"overdue_s": 0, "window_s": 86_400}
+"""What a sweep looks at."""
 
 
 class Route:
@@ -24,11 +28,15 @@ class Route:
         api_url: str,
         api_key: str,
         parameters: dict[str, str] | None = None,
+        longest_wait_s: float = 1.0,
     ) -> None:
-        """`parameters`: of the template, in place of those that most tests take."""
+        """`parameters`: of the template, in place of those that most tests take.
+
+        `longest_wait_s`: before a retry.
+        """
         self._template, self._api_url, self._api_key = template, api_url, api_key
         self._parameters = parameters or {}
-        self.cloud = Cloud()
+        self.cloud = Cloud(longest_wait_s=longest_wait_s)
         self.news: list[dict[str, Any]] = []
         """Notifications received so far, attributes beside the parsed message."""
 
@@ -90,6 +98,78 @@ class Route:
             time.sleep(0.1)
         raise AssertionError(f"no notification about {job}: {self.describe(job)}\n{self.logs()}")
 
+    def ended(self, job: str) -> Any:
+        """A job's execution at its end, waiting for it if need be."""
+
+        def described() -> Any:
+            if job not in self.jobs():
+                return None
+            found = self.describe(job)
+            return None if found["status"] == "RUNNING" else found
+
+        return self.wait_for(described)
+
+    def wait_for(self, check: Callable[[], Any]) -> Any:
+        """The first true answer."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            if found := check():
+                return found
+            time.sleep(0.1)
+        raise AssertionError(self.logs())
+
+    def invoke(self, function: str, event: Any) -> Any:
+        """Call a function by its logical id; its result."""
+        name = self._physical_id(function)
+        answer = self.cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+        result = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, result
+        return result
+
+    @contextmanager
+    def no_upload_events(self) -> Iterator[None]:
+        """S3 delivers at least once; this is the case that does not exist."""
+        configured = self.s3.get_bucket_notification_configuration(Bucket=self.uploads)
+        configured.pop("ResponseMetadata")
+        put = self.s3.put_bucket_notification_configuration
+        put(Bucket=self.uploads, NotificationConfiguration={})
+        try:
+            yield
+        finally:
+            put(Bucket=self.uploads, NotificationConfiguration=configured)
+
+    @contextmanager
+    def no_status_events(self) -> Iterator[None]:
+        """EventBridge delivers by best effort only."""
+        events = self.cloud.client("events")
+        names = [rule["Name"] for rule in events.list_rules()["Rules"] if "EventPattern" in rule]
+        for name in names:
+            events.disable_rule(Name=name)
+        try:
+            yield
+        finally:
+            for name in names:
+                events.enable_rule(Name=name)
+
+    def shorten(self, function: str, timeout_s: int) -> None:
+        """Give a function another timeout."""
+        self.cloud.client("lambda").update_function_configuration(
+            FunctionName=self._physical_id(function), Timeout=timeout_s
+        )
+
+    @contextmanager
+    def setting(self, function: str, name: str, value: str) -> Iterator[None]:
+        """An environment variable of a function for a while."""
+        functions, named = self.cloud.client("lambda"), self._physical_id(function)
+        found = functions.get_function_configuration(FunctionName=named)["Environment"]
+        before = {key: str(text) for key, text in found["Variables"].items()}
+        change = functions.update_function_configuration
+        change(FunctionName=named, Environment={"Variables": before | {name: value}})
+        try:
+            yield
+        finally:
+            change(FunctionName=named, Environment={"Variables": before})
+
     def received(self) -> list[dict[str, Any]]:
         """All notifications so far."""
         found = self.sqs.receive_message(QueueUrl=self._inbox, MaxNumberOfMessages=10)
@@ -130,6 +210,12 @@ class Route:
             for execution in page["executions"]
         ]
 
+    def _physical_id(self, logical_id: str) -> str:
+        described = self.cloud.client("cloudformation").describe_stack_resource(
+            StackName="dropscribe", LogicalResourceId=logical_id
+        )
+        return str(described["StackResourceDetail"]["PhysicalResourceId"])
+
     def logs(self) -> str:
-        names = ("Ingest", "Normalize", "Transcribe", "Format", "Fail")
+        names = ("Ingest", "Start", "Normalize", "Transcribe", "Format", "Fail", "Sweep")
         return "\n".join(self.cloud.logs(f"{name}Function")[-8000:] for name in names)

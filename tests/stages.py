@@ -23,6 +23,7 @@ from dropscribe.diarization import WindowModel
 from dropscribe.engines import Calls, Engine, offline, openai
 from dropscribe.errors import Unavailable
 from dropscribe.job import ChunkRecord, Manifest, Source, job_id_of
+from dropscribe.messages import TranscribeRequest
 from dropscribe.notification import Notification
 from dropscribe.speakers import VoiceModel
 from dropscribe.stages.format import format_job
@@ -104,7 +105,7 @@ class Stages:
     def finish(self, manifest: Manifest) -> Done:
         """Transcribe and format; a second time is what a redrive does."""
         records = self.transcribe_all(manifest)
-        message = format_job(manifest.job_id, self.work, self.transcripts).message
+        message = format_job(manifest.job_id, self.work, self.transcripts)[0].message
         transcript = self.work.read(f"jobs/{manifest.job_id}/transcript.json") or b""
         receipt = self.transcripts.read(f"{manifest.source.key}.receipt.json") or b""
         return Done(
@@ -133,8 +134,9 @@ class Stages:
             engine, endpoint = self._engine(asked.engine)
             return (self._fatal(engine, index) if index in self.dying else engine), endpoint
 
+        asked = TranscribeRequest(job_id=manifest.job_id, chunk=index, run="1")
         return transcribe(
-            *(manifest.job_id, index, self.work, engine_for, self.deadline()),
+            *(asked, self.work, engine_for, self.deadline()),
             lambda: cast(WindowModel | None, self.voice_model),
         )
 

@@ -59,7 +59,15 @@ def loud_ms(track: Track) -> list[int]:
 
 
 @pytest.fixture
-def own_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def unconfined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what stands in for ffmpeg or its files here and starts programs, or writes elsewhere."""
+    monkeypatch.setattr("dropscribe.audio.confined", lambda command, *_, **__: list(command))
+
+
+@pytest.fixture
+def own_ffmpeg(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unconfined: None
+) -> Callable[[str], None]:
     """Puts a shell script first on PATH; `$FFMPEG` in it is the real one."""
 
     def put(script: str) -> None:
@@ -231,7 +239,7 @@ class TestBadMedia:
             run(DATA / "austen-0880.wav")
 
     def test_a_full_disk_is_not_taken_for_a_shorter_recording(
-        self, run: Run, tmp_path: Path
+        self, run: Run, tmp_path: Path, unconfined: None
     ) -> None:
         (tmp_path / "track-0.pcm").symlink_to("/dev/full")
         with pytest.raises(Unavailable, match="internal: the disk was full"):

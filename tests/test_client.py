@@ -33,7 +33,7 @@ from dropscribe.api import (
 )
 from dropscribe.client import LONGEST_WAIT_S, Ambiguous, Client, Received, retry_wait_s
 from dropscribe.engines import openai
-from dropscribe.errors import JobError, Rejected, Unavailable
+from dropscribe.errors import JobError, RateLimited, Rejected, Unavailable
 from dropscribe.merge import merge
 from dropscribe.passage import Passage, passage
 from dropscribe.spans import Span
@@ -72,6 +72,9 @@ class Ledger:
 
     def concluded(self, call: str, state: str) -> None:
         self.states[int(call)] = state
+
+    def uncertain(self) -> int:
+        return self.states.count("sent")
 
 
 @dataclass
@@ -438,8 +441,8 @@ class TestStreams:
         [
             ({"type": "server_error"}, Unavailable, "engine_unavailable"),
             ({}, Unavailable, "engine_unavailable"),
-            ({"type": "requests", "code": "rate_limit_exceeded"}, Unavailable, "rate_limited"),
-            ({"type": "rate_limit_exceeded"}, Unavailable, "rate_limited"),
+            ({"type": "requests", "code": "rate_limit_exceeded"}, RateLimited, "rate_limited"),
+            ({"type": "rate_limit_exceeded"}, RateLimited, "rate_limited"),
             ({"code": "insufficient_quota"}, Rejected, "quota_exceeded"),
             ({"type": "invalid_request_error", "param": "file"}, Rejected, "not_media"),
             ({"type": "invalid_request_error"}, Rejected, "unsupported_by_model"),
@@ -965,6 +968,44 @@ class TestEngine:
         with pytest.raises(Unavailable, match="later"):
             transcribe(audio, REQUEST, Ledger())
         assert len(api.requests) == 3
+
+    @pytest.mark.parametrize(("before", "asked"), [(1, 1), (2, 0), (3, 0)])
+    def test_requests_of_runs_that_died_count_among_those_that_may_have_been_billed(
+        self, api: ApiServer, audio: Path, before: int, asked: int
+    ) -> None:
+        api.down = Answer(0, b"", hang_up=True)
+        ledger = Ledger(["sent"] * before)
+        transcribe = openai.engine(
+            api.base_url, lambda: KEY, time.monotonic() + 60, sleep=lambda _: None
+        )
+        with pytest.raises(Rejected, match="may have been billed, so it is not sent again"):
+            transcribe(audio, REQUEST, ledger)
+        assert len(api.requests) == asked
+
+    def test_after_one_lost_answer_an_api_that_is_down_is_waited_for(
+        self, api: ApiServer, audio: Path
+    ) -> None:
+        """Its count is kept: the next run may lose one more answer, and no third."""
+        ledger = Ledger()
+        transcribe = openai.engine(
+            api.base_url, lambda: KEY, time.monotonic() + 60, sleep=lambda _: None
+        )
+        api.planned.extend([Answer(0, b"", hang_up=True), error(503, "a"), error(503, "b")])
+        with pytest.raises(Unavailable, match="b"):
+            transcribe(audio, REQUEST, ledger)
+        assert isinstance(transcribe(audio, REQUEST, ledger), TranscriptionVerbose)
+        assert ledger.states == ["sent", "refused", "refused", "answered"]
+
+    def test_who_is_asked_too_much_is_told_apart_from_who_is_down(
+        self, api: ApiServer, audio: Path
+    ) -> None:
+        """The state machine waits for the former as long as it takes."""
+        api.down = error(429, "slow down")
+        transcribe = openai.engine(
+            api.base_url, lambda: KEY, time.monotonic() + 60, sleep=lambda _: None
+        )
+        with pytest.raises(RateLimited, match="slow down"):
+            transcribe(audio, REQUEST, Ledger())
 
 
 class TestTranscripts:

@@ -45,11 +45,39 @@ class TestJobId:
         ("0055AED6DCD90281E5", "0055AED6DCD90281E5", False),
         ("0055AED6DCD90281E500", "0055AED6DCD90281E5", False),
         ("0055AED6DCD90281E501", "0055AED6DCD90281E5", True),
-        ("", "00", False),
-        ("01", "", True),
     ],
 )
 def test_sequencers_compare_after_padding_on_the_right(
     order: str, than: str, expected: bool
 ) -> None:
-    assert is_newer(order, than) is expected
+    assert is_newer(*(source(sequencer=text).order for text in (order, than))) is expected
+
+
+NOON, LATER = "2026-11-20T12:00:00", "2026-11-20T12:00:01"
+
+
+@pytest.mark.parametrize(
+    ("order", "than", "expected"),
+    [
+        # One of them was found in the bucket: no event told of it, so it has no sequencer.
+        ((None, LATER + "Z"), ("00FF", NOON + ".000Z"), True),
+        (("0001", LATER + ".000Z"), (None, NOON + "Z"), True),
+        ((None, NOON + "Z"), ("0001", LATER + ".000Z"), False),
+        ((None, LATER + "Z"), (None, NOON + "Z"), True),
+        # The same upload, by its event and by the bucket's clock, which knows whole seconds.
+        (("0001", NOON + ".734Z"), (None, NOON + "Z"), False),
+        ((None, NOON + "Z"), ("0001", NOON + ".734Z"), False),
+        # Where both have one, the sequencer knows better than the clocks.
+        (("0002", NOON + ".000Z"), ("0001", LATER + ".000Z"), True),
+    ],
+)
+def test_an_upload_without_a_sequencer_is_ordered_by_its_time(
+    order: tuple[str | None, str], than: tuple[str | None, str], expected: bool
+) -> None:
+    one, other = (source(sequencer=s, uploaded_at=time) for s, time in (order, than))
+    assert is_newer(one.order, other.order) is expected
+
+
+def test_a_file_that_nobody_marked_is_older_than_every_upload() -> None:
+    assert is_newer(source().order, "")
+    assert not is_newer("", source().order)

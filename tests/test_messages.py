@@ -19,6 +19,7 @@ from dropscribe.messages import (
     NormalizeResult,
     NotifyRequest,
     SetupNotification,
+    SweepRequest,
     TranscribeRequest,
     UploadNotification,
 )
@@ -47,6 +48,7 @@ def event(name: str) -> Any:
         ("10-notification-completed.json", Notification),
         ("11-execution-failed.json", ExecutionFailed),
         ("12-notification-failed.json", Notification),
+        ("13-sweep-request.json", SweepRequest),
     ],
 )
 def test_each_sample_is_parsed_by_its_reader(name: str, model: type[BaseModel]) -> None:
@@ -56,6 +58,7 @@ def test_each_sample_is_parsed_by_its_reader(name: str, model: type[BaseModel]) 
 @pytest.mark.parametrize(
     ("name", "model"),
     [
+        ("04-execution-input.json", ExecutionInput),
         ("06-normalize-result.json", NormalizeResult),
         ("09-notify-request.json", NotifyRequest),
         ("10-notification-completed.json", Notification),
@@ -119,8 +122,8 @@ class TestUploads:
 
 class TestFailures:
     def test_a_rejection_keeps_its_code_and_sentence(self) -> None:
-        detail = ExecutionFailed.model_validate(event("11-execution-failed.json")).detail
-        assert read_failure(detail.error or "", detail.cause or "", "normalize") == Failure(
+        detail = event("11-execution-failed.json")["detail"]
+        assert read_failure(detail["error"], detail["cause"], "normalize") == Failure(
             code="no_audio_stream",
             message="the file has no sound track: nothing to transcribe",
             stage="normalize",

@@ -13,6 +13,8 @@ from botocore import loaders
 from samtranslator.yaml_helper import yaml_parse
 
 from dropscribe.job import INNER_STATES, STAGES
+from dropscribe.messages import SweepRequest
+from functions.start.app import LEFT_FOR_RETURNING_S
 from local.moto_cloudformation import transform
 
 ROOT: Final = Path(__file__).parents[1]
@@ -20,10 +22,12 @@ LOCAL_PATHS: Final = ("CodeUri", "ContentUri", "DefinitionUri")
 BUCKETS: Final = ("UploadsBucket", "TranscriptsBucket", "WorkBucket")
 FUNCTIONS: Final = (
     "IngestFunction",
+    "StartFunction",
     "NormalizeFunction",
     "TranscribeFunction",
     "FormatFunction",
     "FailFunction",
+    "SweepFunction",
 )
 IMAGE_FUNCTIONS: Final = ("WhisperGpuFunction", "WhisperCpuFunction")
 """One image in two shapes, of which a stack has one or none."""
@@ -137,8 +141,9 @@ def task_states(states: Json) -> Iterator[tuple[str, Json]]:
 
 
 def kind_of(retrier: Json) -> str:
-    """Its error; `Lambda` where it names errors of Lambda itself, `States.ALL` for the rest."""
-    kinds = {"Lambda" if e.startswith("Lambda.") else e for e in retrier["ErrorEquals"]}
+    """Its error; `Lambda` where it names what wants patience, `States.ALL` for the rest."""
+    capacity = ("Lambda.", "RateLimited")
+    kinds = {"Lambda" if e.startswith(capacity) else e for e in retrier["ErrorEquals"]}
     assert len(kinds) == 1
     return str(kinds.pop())
 
@@ -276,52 +281,149 @@ class TestPermissions:
 
 
 class TestQueue:
-    def test_a_message_stays_hidden_for_six_times_what_ingest_may_take(
-        self, resources: Json
+    @pytest.mark.parametrize(
+        ("queue", "function"), [("UploadsQueue", "IngestFunction"), ("JobsQueue", "StartFunction")]
+    )
+    def test_a_message_stays_hidden_for_six_times_what_its_function_may_take(
+        self, resources: Json, queue: str, function: str
     ) -> None:
-        hidden_s = resources["UploadsQueue"]["Properties"]["VisibilityTimeout"]
-        assert hidden_s >= 6 * resources["IngestFunction"]["Properties"]["Timeout"]
+        hidden_s = resources[queue]["Properties"]["VisibilityTimeout"]
+        assert hidden_s >= 6 * resources[function]["Properties"]["Timeout"]
 
-    def test_messages_fail_one_by_one(self, resources: Json) -> None:
-        mapping = resources["IngestEventSource"]["Properties"]
+    @pytest.mark.parametrize("source", ["IngestEventSource", "StartEventSource"])
+    def test_messages_fail_one_by_one(self, resources: Json, source: str) -> None:
+        mapping = resources[source]["Properties"]
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
+    def test_a_job_that_waits_for_a_days_jobs_before_it_does_not_die_of_being_looked_at(
+        self, resources: Json, definition: Json
+    ) -> None:
+        """All five consumers look at the same few jobs, as often as their time runs out."""
+        looks = resources["JobsQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
+        look_s = resources["StartFunction"]["Properties"]["Timeout"] - LEFT_FOR_RETURNING_S
+        assert looks * look_s > definition["TimeoutSeconds"]
+
+    def test_a_sweep_looks_at_nothing_that_may_still_run_and_at_all_else_more_than_once(
+        self, resources: Json, definition: Json
+    ) -> None:
+        (rule,) = (r for r in of_type(resources, "AWS::Events::Rule").values() if "Targets" in r
+                   and "ScheduleExpression" in r)  # fmt: skip
+        request = SweepRequest.model_validate_json(rule["Targets"][0]["Input"])
+        assert request.overdue_s > definition["TimeoutSeconds"]
+        assert rule["ScheduleExpression"] == "rate(1 hour)"
+        assert request.window_s >= 2 * 3600
+
     def test_every_dead_letter_queue_has_an_alarm(self, resources: Json) -> None:
-        alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
+        dead = {
+            queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+            for queue in of_type(resources, "AWS::SQS::Queue").values()
+            if "RedrivePolicy" in queue
+        } | {"FailDeadLetterQueue"}
         watched = {
             dimension["Value"]["Fn::GetAtt"][0]
-            for alarm in alarms
-            for dimension in alarm["Dimensions"]
-            if alarm["Namespace"] == "AWS/SQS"
+            for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
+            for dimension in alarm.get("Dimensions", [])
+            if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
         }
-        assert watched == {"UploadsDeadLetterQueue", "FailDeadLetterQueue"}
+        assert watched == dead
+
+
+def queries(alarm: Json) -> list[Json]:
+    """The metrics and expressions of an alarm that computes, as with every condition true."""
+    return [query.get("Fn::If", [None, query])[1] for query in alarm.get("Metrics", [])]
+
+
+ENDS_BY_HAND: Final = {
+    "FailEventLostAlarm",
+    "FailReportLostAlarm",
+    "TimedOutExecutionsAlarm",
+    "ApiRefusalsAlarm",
+}
+"""Beside those of dead letters: the metric falls back at once, whatever was done about it."""
 
 
 class TestAlarms:
     def test_each_notifies_and_is_quiet_where_nothing_is_measured(self, resources: Json) -> None:
+        """A system without uploads measures nothing."""
         for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values():
             assert alarm["AlarmActions"] == [{"Ref": "NotificationsTopic"}]
             assert alarm["TreatMissingData"] == "notBreaching"
-            assert alarm["AlarmDescription"]
+
+    def test_each_names_its_section_of_the_runbook(self, resources: Json) -> None:
+        for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+            assert alarm["AlarmDescription"].endswith(f" docs/runbook.md, {name}.")
+
+    def test_the_end_is_told_of_trouble_that_can_end_by_itself(self, resources: Json) -> None:
+        told = {
+            name: alarm.get("OKActions")
+            for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items()
+        }
+        silent = {name for name, actions in told.items() if actions is None}
+        assert silent == {name for name in told if "DeadLetter" in name} | ENDS_BY_HAND
+        assert all(
+            actions == [{"Ref": "NotificationsTopic"}] for actions in told.values() if actions
+        )
+
+    def test_an_alarm_looks_back_a_day_at_most(self, resources: Json) -> None:
+        """CloudWatch refuses others whose periods are shorter than an hour."""
+        for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values():
+            periods = [q["MetricStat"]["Period"] for q in queries(alarm) if "MetricStat" in q]
+            (period_s,) = {*periods} or {alarm["Period"]}
+            assert period_s * alarm["EvaluationPeriods"] <= 86400
+
+    def test_what_is_computed_refers_to_what_is_fetched(self, resources: Json) -> None:
+        computing = [
+            queries(alarm)
+            for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
+            if "Metrics" in alarm
+        ]
+        assert computing
+        for found in computing:
+            (watched,) = (query for query in found if query.get("ReturnData", True))
+            fetched = [query["Id"] for query in found if "MetricStat" in query]
+            text = watched["Expression"]
+            groups = re.findall(r'METRICS\("(\w+)"\)', text)
+            words = set(re.findall(r"\b[a-z]\w*", re.sub(r'"\w+"', "", text)))
+            assert len(fetched) <= 10, "CloudWatch takes ten metrics an alarm"
+            assert len(set(fetched)) == len(fetched)
+            assert words <= set(fetched)
+            assert all(any(group in name for name in fetched) for group in groups)
+            used = words | {name for name in fetched for group in groups if group in name}
+            assert used == set(fetched)
+
+    @pytest.mark.parametrize(
+        ("metric", "alarms"),
+        [
+            ("Throttles", {"ThrottlesAlarm"}),
+            ("Errors", {"StepErrorsAlarm", "FunctionErrorsAlarm"}),
+        ],
+    )
+    def test_no_function_is_left_out(self, resources: Json, metric: str, alarms: set[str]) -> None:
+        watched = {
+            ref
+            for name in alarms
+            for query in queries(resources[name]["Properties"])
+            if query.get("MetricStat", {}).get("Metric", {}).get("MetricName") == metric
+            for ref in re.findall(r"\w+Function\b", json.dumps(query))
+        }
+        assert watched == set(of_type(resources, "AWS::Lambda::Function"))
 
     def test_news_of_a_failed_job_that_not_even_its_queue_took_has_an_alarm(
         self, resources: Json
     ) -> None:
-        alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
-        lost = [
-            (alarm["MetricName"], dimension["Name"], resources[dimension["Value"]["Ref"]]["Type"])
-            for alarm in alarms
-            for dimension in alarm["Dimensions"]
-            if alarm["Namespace"] != "AWS/SQS"
-        ]
-        assert lost == [
-            ("InvocationsFailedToBeSentToDlq", "RuleName", "AWS::Events::Rule"),
-            ("DeadLetterErrors", "FunctionName", "AWS::Lambda::Function"),
-        ]
+        lost = {
+            alarm["MetricName"]: resources[alarm["Dimensions"][0]["Value"]["Ref"]]["Type"]
+            for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items()
+            if name in ("FailEventLostAlarm", "FailReportLostAlarm")
+        }
+        assert lost == {
+            "InvocationsFailedToBeSentToDlq": "AWS::Events::Rule",
+            "DeadLetterErrors": "AWS::Lambda::Function",
+        }
 
 
 class TestFunctions:
-    def test_there_are_five_and_an_image(self, resources: Json) -> None:
+    def test_there_are_seven_and_an_image(self, resources: Json) -> None:
         functions = of_type(resources, "AWS::Lambda::Function")
         assert sorted(functions) == sorted(FUNCTIONS + IMAGE_FUNCTIONS)
 
@@ -341,7 +443,8 @@ class TestFunctions:
     @pytest.mark.parametrize(
         ("function", "service", "own"),
         [
-            ("IngestFunction", "ingest", {"STATE_MACHINE_ARN"}),
+            ("IngestFunction", "ingest", {"JOBS_QUEUE_URL"}),
+            ("StartFunction", "start", {"STATE_MACHINE_ARN", "JOBS_QUEUE_URL", "MAX_JOBS"}),
             (
                 "NormalizeFunction",
                 "normalize",
@@ -369,6 +472,18 @@ class TestFunctions:
                 "FailFunction",
                 "fail",
                 {"TRANSCRIPTS_BUCKET", "WORK_BUCKET", "NOTIFICATIONS_TOPIC_ARN"},
+            ),
+            (
+                "SweepFunction",
+                "sweep",
+                {
+                    "UPLOADS_BUCKET",
+                    "TRANSCRIPTS_BUCKET",
+                    "WORK_BUCKET",
+                    "JOBS_QUEUE_URL",
+                    "STATE_MACHINE_ARN",
+                    "NOTIFICATIONS_TOPIC_ARN",
+                },
             ),
             (
                 "WhisperGpuFunction",
@@ -617,13 +732,23 @@ class TestPipeline:
             never = [r for r in task["Retry"] if r["ErrorEquals"] == ["Rejected"]]
             assert all(retrier["MaxAttempts"] == 0 for retrier in never)
 
-    def test_a_throttled_function_is_waited_for_longer_than_half_an_hour(
+    def test_a_throttled_function_is_waited_for_as_long_as_half_the_executions_time(
         self, definition: Json
     ) -> None:
         waited_s = patience_s(definition, "Lambda")
         assert set(waited_s) == {"Normalize", "TranscribeLeader", "Transcribe", "Format"}
-        assert min(waited_s.values()) > 30 * 60
-        assert max(waited_s.values()) < definition["TimeoutSeconds"] / 4
+        assert min(waited_s.values()) > 10 * 3600
+        assert max(waited_s.values()) < definition["TimeoutSeconds"] / 2
+
+    def test_an_api_that_is_asked_too_much_is_waited_for_as_long(
+        self, resources: Json, source: Json, definition: Json
+    ) -> None:
+        tasks = dict(task_states(definition["States"]))
+        (patient,) = (r for r in tasks["Transcribe"]["Retry"] if "RateLimited" in r["ErrorEquals"])
+        assert kind_of(patient) == "Lambda"
+        # Of each retry the history has three events, of 25,000 that there may be.
+        most = source["Parameters"]["MaxConcurrency"]["MaxValue"]
+        assert most * patient["MaxAttempts"] * 3 < 20_000
 
     def test_each_state_has_its_stage(self, definition: Json) -> None:
         inner = {name for name, _ in task_states(definition["States"])} - set(definition["States"])
@@ -649,7 +774,8 @@ class TestPipeline:
     def test_eventbridge_is_asked_for_every_end_that_is_not_a_success(
         self, resources: Json
     ) -> None:
-        (rule,) = of_type(resources, "AWS::Events::Rule").values()
+        rules = of_type(resources, "AWS::Events::Rule").values()
+        (rule,) = (rule for rule in rules if "EventPattern" in rule)
         assert rule["EventPattern"] == {
             "source": ["aws.states"],
             "detail-type": ["Step Functions Execution Status Change"],
@@ -737,6 +863,8 @@ class TestOutputs:
             "WorkBucketName",
             "UploadsQueueUrl",
             "UploadsDeadLetterQueueUrl",
+            "JobsQueueUrl",
+            "JobsDeadLetterQueueUrl",
             "NotificationsTopicArn",
             "PipelineArn",
         }

@@ -48,6 +48,9 @@ class NoCalls:
     def concluded(self, call: str, state: str) -> None:
         raise AssertionError("a local engine sends nothing")
 
+    def uncertain(self) -> int:
+        raise AssertionError("a local engine sends nothing")
+
 
 def request(**given: Any) -> TranscriptionRequest:
     return TranscriptionRequest(model=str(TINY), response_format="verbose_json", **given)

@@ -9,22 +9,20 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropscribe.messages import NormalizeRequest, NormalizeResult
+from dropscribe.seeing import emit, of_normalized, step
 from dropscribe.stages.normalize import FOLDER_PREFIX, Settings, normalize
 
 logger = Logger()
-metrics = Metrics()
 
 LEFT_FOR_STORING_S: Final = 60
 """Kept back from the function's time: to store the chunks of what was decoded."""
 
 
-@metrics.log_metrics
-@logger.inject_lambda_context(correlation_id_path="job_id")
+@step(logger, job_id_path="job_id")
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     request = NormalizeRequest.model_validate(event)
     settings = Settings.model_validate(dict(os.environ))
@@ -32,8 +30,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     left_s = context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_STORING_S
     deadline = time.monotonic() + left_s
     manifest = normalize(request.job_id, request.source, settings, deadline)
-    logger.info("normalized", audio_ms=manifest.audio_ms, warnings=manifest.warnings)
-    metrics.add_metric("AudioSeconds", MetricUnit.Seconds, manifest.audio_ms / 1000)
+    logger.info(
+        "normalized",
+        ms=manifest.timings_ms["normalize"],
+        timings_ms=manifest.timings_ms,
+        bytes=request.source.size,
+        audio_ms=manifest.audio_ms,
+        chunks=len(manifest.chunks),
+        engine=manifest.engine,
+        warnings=len(manifest.warnings),
+    )
+    emit(*of_normalized(manifest))
     leaders = [] if manifest.leader is None else [manifest.leader]
     return NormalizeResult(
         job_id=request.job_id,

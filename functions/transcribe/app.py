@@ -7,42 +7,41 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropscribe import __version__
-from dropscribe.aws import Bucket
+from dropscribe.aws import Bucket, is_transient
 from dropscribe.engines import Engine
-from dropscribe.errors import Rejected
+from dropscribe.errors import Rejected, Unavailable
 from dropscribe.messages import TranscribeRequest
+from dropscribe.seeing import Tally, emit, step, transcribed
 from dropscribe.stages.transcribe import LEFT_FOR_WRITING_S, clear_leftovers, transcribe
 
 if TYPE_CHECKING:
     from dropscribe.diarization import WindowModel
 
 logger = Logger()
-metrics = Metrics()
 
 KEY_CACHED_S: Final = 300
 
 
-@metrics.log_metrics
-@logger.inject_lambda_context(correlation_id_path="job_id")
+@step(logger, job_id_path="job_id")
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     request = TranscribeRequest.model_validate(event)
+    logger.append_keys(chunk=request.chunk)
     left_s = context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_WRITING_S
     deadline = time.monotonic() + left_s
     work = Bucket(os.environ["WORK_BUCKET"])
+    tally = Tally()
     clear_leftovers()
     try:
         record = transcribe(
-            request.job_id,
-            request.chunk,
+            request,
             work,
-            lambda manifest: engine(manifest.engine, deadline),
+            lambda manifest: engine(manifest.engine, deadline, tally),
             deadline,
             voice_model,
         )
@@ -50,13 +49,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         if error.code == "unauthorized":
             parameters.clear_caches()  # type: ignore[no-untyped-call]  # the next run reads the key that was put right
         raise
-    cached = record.chunk.cached
-    logger.info("transcribed", chunk=record.index, cached=cached, holes=len(record.holes))
-    metrics.add_metric("CachedChunks" if cached else "Chunks", MetricUnit.Count, 1)
+    finally:
+        emit(*tally.measures)
+    transcribed(logger, record, tally)
     return {"chunk": record.index}
 
 
-def engine(name: str, deadline: float) -> tuple[Engine, str]:
+def engine(name: str, deadline: float, tally: Tally) -> tuple[Engine, str]:
     """An engine and its endpoint; each is imported only where it is used."""
     if name == "offline":
         from dropscribe.engines import offline
@@ -68,7 +67,8 @@ def engine(name: str, deadline: float) -> tuple[Engine, str]:
     from dropscribe.engines import openai
 
     base_url = os.environ["API_BASE_URL"]
-    return openai.engine(base_url, api_key, deadline, headers(os.environ["API_HEADERS"])), base_url
+    bound = openai.engine(base_url, api_key, deadline, headers(os.environ["API_HEADERS"]))
+    return tally.counted(bound), base_url
 
 
 def voice_model() -> WindowModel | None:
@@ -91,6 +91,9 @@ def api_key() -> str | None:
             return str(parameters.get_parameter(arn, decrypt=True, max_age=KEY_CACHED_S))
         return str(parameters.get_secret(arn, max_age=KEY_CACHED_S))
     except GetParameterError as error:
+        # Whoever wraps AWS's error keeps it as the context.
+        if is_transient(error.__context__ or error):
+            raise Unavailable("engine_unavailable", f"{arn} cannot be read now: {error}") from error
         raise Rejected("unauthorized", f"{arn} cannot be read: {error}") from error
 
 

@@ -6,8 +6,7 @@ import os
 import time
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropscribe import voices
@@ -17,29 +16,28 @@ from dropscribe.engines import Engine, whisper
 from dropscribe.errors import JobError
 from dropscribe.job import Manifest
 from dropscribe.messages import TranscribeRequest
+from dropscribe.seeing import step, transcribed
 from dropscribe.stages.transcribe import LEFT_FOR_WRITING_S, clear_leftovers, transcribe
 
 logger = Logger()
-metrics = Metrics()
 
 
-@metrics.log_metrics
-@logger.inject_lambda_context(correlation_id_path="job_id")
+@step(logger, job_id_path="job_id")
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     request = TranscribeRequest.model_validate(event)
+    logger.append_keys(chunk=request.chunk)
     left_s = context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_WRITING_S
     deadline = time.monotonic() + left_s
     work = Bucket(os.environ["WORK_BUCKET"])
     clear_leftovers()
     record = transcribe(
-        *(request.job_id, request.chunk, work),
+        request,
+        work,
         lambda manifest: engine(manifest, deadline),
         deadline,
         voice_model,
     )
-    cached = record.chunk.cached
-    logger.info("transcribed", chunk=record.index, cached=cached, holes=len(record.holes))
-    metrics.add_metric("CachedChunks" if cached else "Chunks", MetricUnit.Count, 1)
+    transcribed(logger, record)
     return {"chunk": record.index}
 
 

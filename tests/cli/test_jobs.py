@@ -150,8 +150,7 @@ class TestAfterwards:
         again = dropscribe("redrive", talk.name)
         assert again.exit_code == 1
         assert again.stderr == (
-            f"Error: The job {by_key['job_id']} cannot be run again: "
-            "Execution is SUCCEEDED and cannot be redriven\n"
+            f"Error: The job {by_key['job_id']} cannot be run again: it has completed.\n"
         )
 
     def test_other_formats_are_made_of_what_a_job_has_kept(

@@ -25,6 +25,7 @@ from moto.cloudformation import parsing
 from moto.core import config
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.events.models import Rule
+from moto.iam import access_control
 from moto.s3 import notifications, responses
 from moto.s3.models import s3_backends
 from moto.s3.responses import S3Response
@@ -32,6 +33,8 @@ from moto.sns.models import Subscription, sns_backends
 from moto.sqs.models import Queue
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
+from moto.stepfunctions.parser.asl.eval import states
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
@@ -227,6 +230,21 @@ class TestS3:
         assert "threading" not in source(responses)
 
 
+class TestSqs:
+    def test_fair_queues(self) -> None:
+        queue = client("sqs").create_queue(QueueName="q")["QueueUrl"]
+        for tenant in ("noisy", "noisy", "quiet"):
+            client("sqs").send_message(QueueUrl=queue, MessageBody=tenant, MessageGroupId=tenant)
+        got = [
+            client("sqs").receive_message(QueueUrl=queue)["Messages"][0]["Body"] for _ in range(2)
+        ]
+        assert got == ["noisy", "noisy"]
+
+    def test_deletions(self) -> None:
+        assert "_messages_lock" in source(Queue.add_message)
+        assert "_messages_lock" not in source(Queue.delete_message)
+
+
 class TestSns:
     def test_web_hooks(self) -> None:
         topic = client("sns").create_topic(Name="t")["TopicArn"]
@@ -262,6 +280,10 @@ class TestEvents:
         with pytest.raises(NotImplementedError):
             rule.send_to_targets({"source": "any"}, transform_input=False)
 
+    def test_a_rule_with_a_schedule_gets_every_event(self) -> None:
+        rule = Rule("r", event_pattern=None, **NOTHING | {"schedule_exp": "rate(1 hour)"})
+        assert rule.event_pattern.matches_event({"source": "any"})
+
 
 NOTHING: Any = {
     **WHERE,
@@ -271,6 +293,24 @@ NOTHING: Any = {
     "event_bus_name": "default",
     "state": None,
 }
+
+
+class TestIam:
+    def test_access(self) -> None:
+        """Nobody is asked; told to ask, moto takes no notice of resources."""
+        stranger = boto3.client("s3", aws_access_key_id="ASIA0", aws_secret_access_key="no")
+        stranger.create_bucket(Bucket="anybody-s")
+        assert "Resource and Condition" in str(access_control.__doc__)
+
+    def test_role_updates(self) -> None:
+        policy = {"PolicyName": "p", "PolicyDocument": {"Statement": []}}
+        document = {"AssumeRolePolicyDocument": {}, "Policies": [policy]}
+        resources = {"Role": {"Type": "AWS::IAM::Role", "Properties": document}}
+        role: Any = create(resources)["Role"]
+        resources["Role"]["Properties"] = document | {"Policies": [policy | {"PolicyName": "q"}]}
+        template = json.dumps({"Resources": resources})
+        client("cloudformation").update_stack(StackName="guard", TemplateBody=template)
+        assert list(role.policies) == ["p"]
 
 
 class TestStepFunctions:
@@ -290,6 +330,9 @@ class TestStepFunctions:
         sfn = client("stepfunctions")
         assert sfn.start_execution(stateMachineArn=machine)["executionArn"].endswith(":None")
         sfn.start_execution(stateMachineArn=machine, name="a b")
+
+    def test_context(self) -> None:
+        assert "RedriveCount" not in source(states)
 
     def test_status_events(self) -> None:
         for method in (Execution.start, BaseExecutionWorkerCommunication.terminated):
@@ -316,6 +359,8 @@ class TestStepFunctions:
 
     def test_task_clients(self) -> None:
         assert "return boto3.client(" in source(boto_client.boto_client_for)
+        assert 'aws_access_key_id="ak"' in source(boto_client.boto_client_for)
+        assert "env.aws_execution_details.role_arn" in source(StateTask._eval_state_credentials)
 
     def test_redrive(self, machine: str) -> None:
         assert not hasattr(StepFunctionResponse, "redrive_execution")

@@ -1,13 +1,16 @@
 """Recordings to 16 kHz mono FLAC and their pauses, with ffmpeg. Untrusted input: see `_input`.
 
-The only module that builds or runs an ffmpeg command.
+The only module that builds or runs an ffmpeg command. What holds ffmpeg in check, and why, is told
+in docs/security.md.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -15,11 +18,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import ffmpeg
 
-from dropscribe.errors import Rejected, Unavailable
+from dropscribe.confine import NOT_STARTED
+from dropscribe.confined import Limits, confined
+from dropscribe.errors import JobError, Rejected, Unavailable
 from dropscribe.spans import Span
 
 SAMPLE_RATE_HZ: Final = 16_000
@@ -56,6 +61,16 @@ SHORTENED: Final = 0.02
 call a recording damaged."""
 MOST_CHANNELS: Final = 64
 """That ffmpeg's `pan` filter can mix."""
+MOST_STREAMS: Final = 64
+"""Of sound, pictures and all else in one file: the most that was seen is some 30, on a film."""
+SAMPLE_RATES_HZ: Final = range(4_000, 768_001)
+"""Of recordings. One at 1 Hz would be 16,000 times as long decoded as it is uploaded."""
+MEMORY_BYTES: Final = 2 << 30
+"""For one ffmpeg: it takes 0.4 GB for the index of a day as m4a; Lambda has 3.5 GB."""
+BESIDE_TRACK_BYTES: Final = 64 << 20
+"""That a file of ffmpeg's may be longer than the longest track: of the log, and of pauses."""
+MOST_FILES: Final = 64
+"""Open at the same time; 8 are."""
 LONGEST_GAP_S: Final = 1800
 """Of silence put where a recording's times leave a gap: ffmpeg holds it in memory (about
 100 MB). Times that jump further are taken for an error, and said."""
@@ -83,6 +98,10 @@ SHORTEST_PAUSE_S: Final = 0.4
 _PAUSE: Final = re.compile(r"lavfi\.silence_(end|duration)=(\d+(?:\.\d+)?)$")
 _LOG_BYTES: Final = 256 << 10
 """Of ffmpeg's log, from its beginning and from its end."""
+_CRASHES: Final = frozenset(
+    {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS}
+)
+"""Signals by which ffmpeg ends through what it reads, and would again."""
 
 
 @dataclass(frozen=True)
@@ -117,21 +136,22 @@ def normalize(
     of the recording. Pauses are found on the way. A damaged recording gives what could be decoded,
     and a warning. `timeout_s` is for all of it. Raises `Rejected`: `empty_audio`, `not_media`,
     `no_audio_stream`, `too_long`, `invalid_options`, `timed_out`; `Unavailable("internal")` when
-    ffmpeg was killed.
+    ffmpeg was killed. A file on which ffmpeg crashes, or meets one of its limits, is `not_media`.
     """
-    deadline_s = time.monotonic() + timeout_s
+    run = _Run(time.monotonic() + timeout_s, source, folder, _track_bytes(max_ms))
     if source.stat().st_size == 0:
         raise Rejected("empty_audio", "the file is empty: upload it again")
     if _is_encrypted_mp4(source):
         raise _protected()
     if split:
-        _check_stereo(source, deadline_s)
+        _check_stereo(run)
     targets = [folder / f"track-{index}.pcm" for index in range(2 if split else 1)]
     command = normalize_command(source.resolve(), targets, max_ms)
-    log, status = _run(command, deadline_s, folder)
+    log, status = run(command)
     if not split and (unnamed := _unnamed_channels(log)):
+        targets[0].unlink(missing_ok=True)
         command = normalize_command(source.resolve(), targets, max_ms, unnamed)
-        log, status = _run(command, deadline_s, folder)
+        log, status = run(command)
     _check_decoded(log, status, targets)
     tracks = [
         Track(path, _samples(path), index if split else None, _pauses(path))
@@ -172,7 +192,8 @@ def cut(track: Track, span: Span, target: Path, *, timeout_s: float = 840) -> No
     settings = {**end, "c:a": "flac", "bitexact": None}
     source = ffmpeg.input(_file(track.path.resolve()), **raw)
     output = ffmpeg.output(source, _file(target.resolve()), **settings).global_args("-y")
-    log, status = _run(_command(output), time.monotonic() + timeout_s)
+    run = _Run(time.monotonic() + timeout_s, track.path, target.parent, _track_bytes(span.end_ms))
+    log, status = run(_command(output))
     until = track.samples if not end else span.end_ms * SAMPLES_PER_MS
     wanted, got = until - span.start_ms * SAMPLES_PER_MS, flac_samples(target)
     if status or _is_disk_full(log) or got != wanted:
@@ -215,6 +236,7 @@ def _input(source: Path) -> ffmpeg.nodes.FilterableStream:
         protocol_whitelist="file",
         format_whitelist=",".join(DEMUXERS),
         codec_whitelist=",".join(DECODERS),
+        max_streams=MOST_STREAMS,
         guess_layout_max=2,
     )
 
@@ -248,6 +270,11 @@ def _samples(track: Path) -> int:
     return track.stat().st_size // SAMPLE_BYTES
 
 
+def _track_bytes(longest_ms: int) -> int:
+    """With the second more that `normalize_command` writes."""
+    return (longest_ms + 1000) * SAMPLES_PER_MS * SAMPLE_BYTES
+
+
 def _pauses_name(name: str, level_db: int) -> str:
     return f"{name}.pauses{level_db}"
 
@@ -273,51 +300,109 @@ def _parsed(lines: Iterable[str]) -> Iterator[Span]:
             yield Span(max(end_ms - round(float(match[2]) * 1000), 0), end_ms)
 
 
-def _run(command: list[str], deadline_s: float, folder: Path | None = None) -> tuple[str, int]:
-    """Run ffmpeg, in `folder`, until the clock's `deadline_s` at most; its log and exit status.
+@dataclass(frozen=True)
+class _Run:
+    """What the runs of ffmpeg on one file may take."""
 
-    Key and file name of the upload are never in `command`; of our environment, with its
-    credentials, ffmpeg sees PATH alone. The log goes through a file and is read in part: a damaged
-    recording can make it very long.
-    """
-    with tempfile.TemporaryFile() as log:
-        try:
-            status = subprocess.run(
-                command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                timeout=max(deadline_s - time.monotonic(), 0),
-                check=False,
-                cwd=folder,
-                env={"PATH": os.environ.get("PATH", os.defpath)},
-            ).returncode
-        except subprocess.TimeoutExpired as error:
-            raise Rejected(
-                "timed_out", "decoding took all the time a job has for it: split the recording"
-            ) from error
+    deadline_s: float
+    """Of the clock, for all of them."""
+    source: Path
+    folder: Path
+    """They run, and write, in it."""
+    track_bytes: int
+    """Of the longest track that they may write."""
+
+    def __call__(self, command: list[str]) -> tuple[str, int]:
+        """Run ffmpeg; its log and exit status. Raises where it did not end by itself.
+
+        Key and file name of the upload are never in `command`; of our environment, with its
+        credentials, ffmpeg sees PATH and where libraries are. The log goes through a file and is
+        read in part: a damaged recording can make it very long.
+        """
+        left_s = max(self.deadline_s - time.monotonic(), 0)
+        program = shutil.which(command[0]) or command[0]
+        with tempfile.TemporaryFile() as log:
+            try:
+                status = subprocess.run(
+                    confined(
+                        [program, *command[1:]],
+                        self._limits(left_s),
+                        reads=[self.source],
+                        writes=self.folder,
+                    ),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    timeout=left_s,
+                    check=False,
+                    cwd=self.folder,
+                    env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                ).returncode
+            except subprocess.TimeoutExpired as error:
+                raise _out_of_time() from error
+            text = _read_log(log)
         if status < 0:
-            raise Unavailable(
-                "internal",
-                f"ffmpeg was killed by signal {-status} ({signal.strsignal(-status)}), "
-                "as happens when memory runs out",
-            )
-        size = log.seek(0, os.SEEK_END)
-        log.seek(0)
-        text = log.read(_LOG_BYTES)
-        log.seek(max(size - _LOG_BYTES, len(text)))
-        text += log.read()
-    return text.decode("utf-8", "replace"), status
+            raise _killed(-status)
+        if status == NOT_STARTED:
+            raise Unavailable("internal", f"ffmpeg was not started: {_last_error(text)}")
+        return text, status
+
+    def _limits(self, left_s: float) -> Limits:
+        """The clock strikes before the processor's time does, unless we are gone."""
+        return Limits(
+            cpu_s=(math.ceil(left_s) + 1) * (os.cpu_count() or 1),
+            memory_bytes=MEMORY_BYTES,
+            file_bytes=self.track_bytes + BESIDE_TRACK_BYTES,
+            files=MOST_FILES,
+        )
 
 
-def _check_stereo(source: Path, deadline_s: float) -> None:
+_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH")
+"""Lambda's Python finds its library by the second one."""
+
+
+def _read_log(log: IO[bytes]) -> str:
+    size = log.seek(0, os.SEEK_END)
+    log.seek(0)
+    text = log.read(_LOG_BYTES)
+    log.seek(max(size - _LOG_BYTES, len(text)))
+    return (text + log.read()).decode("utf-8", "replace")
+
+
+def _killed(number: int) -> JobError:
+    """What a signal that ended ffmpeg says of the upload, or of the machine."""
+    if number == signal.SIGXCPU:
+        return _out_of_time()
+    if number == signal.SIGXFSZ:
+        return Rejected(
+            "not_media", "decoding it writes without end, it is damaged: upload another copy"
+        )
+    if number in _CRASHES:
+        return Rejected(
+            "not_media",
+            f"ffmpeg crashes on it ({signal.strsignal(number)}), it is damaged or made for that: "
+            "upload it in another format",
+        )
+    return Unavailable(
+        "internal",
+        f"ffmpeg was killed by signal {number} ({signal.strsignal(number)}), "
+        "as happens when memory runs out",
+    )
+
+
+def _out_of_time() -> Rejected:
+    return Rejected("timed_out", "decoding took all the time a job has for it: split the recording")
+
+
+def _check_stereo(run: _Run) -> None:
     """Raise unless the first audio track has two channels."""
-    header = ffmpeg.output(_input(source)["a:0"], "pipe:", format="framecrc", c="copy", t=0)
-    log, status = _run(_command(header), deadline_s)
+    sound = _input(run.source.resolve())["a:0"]
+    log, status = run(_command(ffmpeg.output(sound, "pipe:", format="framecrc", c="copy", t=0)))
     layout = re.search(r"^#channel_layout_name 0: (.*)$", log, re.MULTILINE)
     if status == 0 and layout and layout[1] not in ("stereo", "2 channels", "downmix"):
         raise Rejected(
             "invalid_options",
-            f"`channels: split` needs a stereo recording, this one is {layout[1]}: "
+            f"`channels: split` needs a stereo recording, this one is {_printable(layout[1])}: "
             "use `channels: mix`",
         )
 
@@ -326,12 +411,26 @@ def _check_decoded(log: str, status: int, targets: list[Path]) -> None:
     """Raise unless every target holds some audio, all that could be decoded."""
     if _is_disk_full(log):
         raise Unavailable("internal", "the disk was full before the recording was decoded")
+    if "exceeds max_streams" in "".join(_errors(log)):
+        raise Rejected(
+            "not_media",
+            f"the file has more than {MOST_STREAMS} streams: upload its sound track alone",
+        )
+    _check_rate(log)
     if all(target.exists() and _samples(target) for target in targets):
         return
+    if status and re.search(r"Cannot allocate memory|pthread_create\(\) failed", log):
+        raise Rejected(
+            "not_media",
+            f"decoding it asks for more than {MEMORY_BYTES >> 30} GB of memory, it is damaged: "
+            "upload another copy",
+        )
     if re.search(r"\bDRM\b|encrypt|activation_bytes", log, re.IGNORECASE):
         raise _protected()
     if "matches no streams" in log:
         raise Rejected("no_audio_stream", "the file has no sound track: nothing to transcribe")
+    if "Skipped opening external track" in log:
+        raise Rejected("not_media", "its sound is in another file: upload it in one")
     if "moov atom not found" in log:
         raise Rejected(
             "not_media", "the file was cut off before its index (moov): upload the whole file"
@@ -412,6 +511,17 @@ def _unnamed_channels(log: str) -> int:
     return channels if channels > 2 else 0
 
 
+def _check_rate(log: str) -> None:
+    sound = next((stream for stream in _streams(log) if "Audio:" in stream), "")
+    match = re.search(r", (\d+) Hz(,|$)", sound)
+    if match and int(match[1]) not in SAMPLE_RATES_HZ:
+        raise Rejected(
+            "not_media",
+            f"the recording has {match[1]} samples a second: {SAMPLE_RATES_HZ[0]} to "
+            f"{SAMPLE_RATES_HZ[-1]} are what recordings have",
+        )
+
+
 def _other_tracks(log: str) -> list[str]:
     tracks = sum("Audio:" in stream for stream in _streams(log))
     if tracks < 2:
@@ -444,7 +554,12 @@ def _last_error(log: str) -> str:
     if not lines:
         return "no reason given"
     words = re.sub(r"\[[^\]]*\] ?", "", lines[-1])
-    return re.sub(r"file:\S+", "the upload", words)[:200]
+    return _printable(re.sub(r"file:\S+", "the upload", words))
+
+
+def _printable(said: str) -> str:
+    """Some of it is the upload's own text, and it ends on terminals."""
+    return "".join(letter if letter.isprintable() else "?" for letter in said[:200])
 
 
 def _protected() -> Rejected:

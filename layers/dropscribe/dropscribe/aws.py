@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from itertools import takewhile
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from dropscribe.errors import Rejected
+from dropscribe.job import run_name
 
 _PIECE_BYTES: Final = 1 << 20
 """Of a download, in memory at a time."""
@@ -41,6 +43,8 @@ ERRORS: Final = (ClientError, BotoCoreError, Boto3Error)
 @cache
 def client(service: str) -> Any:
     """One client a service and process."""
+    # At DEBUG, which Lambda sets for all of Python, it logs whole answers: the API key's too.
+    logging.getLogger("botocore").setLevel(logging.INFO)
     return boto3.client(service, config=_CONFIG)
 
 
@@ -88,6 +92,8 @@ class Version:
     key: str
     id: str
     """`null` for what was put while the bucket kept no versions."""
+    etag: str
+    """Without its quotes; empty for a delete marker."""
     size: int | None
     """Bytes; None for a delete marker."""
     modified: datetime
@@ -243,7 +249,7 @@ class Bucket:
         found = self._get(version.key, version.id)
         return None if found is None else bytes(found["Body"].read())
 
-    def versions(self, prefix: str) -> Iterator[Version]:
+    def versions(self, prefix: str = "") -> Iterator[Version]:
         """All versions and delete markers of keys that begin so, in the order of the keys."""
         pages = client("s3").get_paginator("list_object_versions")
         for page in pages.paginate(Bucket=self.name, Prefix=prefix):
@@ -251,6 +257,7 @@ class Bucket:
                 Version(
                     key=item["Key"],
                     id=item["VersionId"],
+                    etag=item.get("ETag", "").strip('"'),
                     size=item.get("Size"),
                     modified=item["LastModified"],
                 )
@@ -319,6 +326,25 @@ class Bucket:
         return {}
 
 
+def send_message(queue_url: str, body: str, group: str) -> None:
+    """Into a fair queue: who sends many in one `group` does not hold up the others."""
+    client("sqs").send_message(QueueUrl=queue_url, MessageBody=body, MessageGroupId=group)
+
+
+def messages_in(queue_url: str) -> int:
+    """How many messages a queue holds, about: those at work too."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+    return sum(int(found["Attributes"][name]) for name in names)
+
+
+def show_again(queue_url: str, receipt_handle: str, after_s: int) -> None:
+    """Let a message that was received be received again, sooner than its queue would."""
+    client("sqs").change_message_visibility(
+        QueueUrl=queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=after_s
+    )
+
+
 def start_execution(state_machine_arn: str, name: str, data: dict[str, Any]) -> bool:
     """Start an execution. False where one of this name has ended.
 
@@ -333,6 +359,9 @@ def start_execution(state_machine_arn: str, name: str, data: dict[str, Any]) -> 
             return False
         raise
     return True
+
+
+FAILED_STATUSES: Final = ("FAILED", "TIMED_OUT", "ABORTED")
 
 
 @dataclass(frozen=True)
@@ -357,6 +386,10 @@ class Execution:
     def running(self) -> bool:
         return self.status in ("RUNNING", "PENDING_REDRIVE")
 
+    @property
+    def failed(self) -> bool:
+        return self.status in FAILED_STATUSES
+
 
 def execution(arn: str) -> Execution | None:
     """None where there is none, not yet or no longer."""
@@ -378,6 +411,48 @@ def execution(arn: str) -> Execution | None:
         stopped=found.get("stopDate"),
         not_redrivable=None if redrivable else found.get("redriveStatusReason", ""),
     )
+
+
+def execution_arn(state_machine_arn: str, name: str) -> str:
+    return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+
+
+def latest_run(state_machine_arn: str, job: str) -> Execution | None:
+    """The newest execution of a job, which is run under another name where it cannot be redriven.
+
+    None where it has never started, or so long ago that Step Functions has forgotten.
+    """
+    latest = None
+    for number in count(1):
+        found = execution(execution_arn(state_machine_arn, run_name(job, number)))
+        if found is None:
+            return latest
+        latest = found
+    raise AssertionError("unreachable: there is always a number that nobody has used")
+
+
+def failed_since(state_machine_arn: str, since: datetime) -> Iterator[str]:
+    """ARNs of executions that have ended without success since then, of the last 90 days."""
+    pages = client("stepfunctions").get_paginator("list_executions")
+    for status in FAILED_STATUSES:
+        for page in pages.paginate(stateMachineArn=state_machine_arn, statusFilter=status):
+            for item in page["executions"]:
+                if item["stopDate"] >= since:
+                    yield item["executionArn"]
+
+
+def count_running(state_machine_arn: str, most: int) -> int:
+    """How many executions run, counted up to `most`; those of the last moments may be missing."""
+    running = (
+        client("stepfunctions")
+        .get_paginator("list_executions")
+        .paginate(
+            stateMachineArn=state_machine_arn,
+            statusFilter="RUNNING",
+            PaginationConfig={"MaxItems": most},
+        )
+    )
+    return sum(len(page["executions"]) for page in running)
 
 
 def redrive(execution_arn: str) -> None:

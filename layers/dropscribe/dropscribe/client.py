@@ -52,7 +52,7 @@ from dropscribe.api import (
     TranslationVerbose,
     to_form,
 )
-from dropscribe.errors import ErrorCode, JobError, Rejected, Unavailable
+from dropscribe.errors import ErrorCode, JobError, RateLimited, Rejected, Unavailable
 from dropscribe.sse import messages
 from dropscribe.validity import refusal
 
@@ -110,6 +110,9 @@ class _Uncounted:
 
     def concluded(self, call: str, state: str) -> None:
         """Nothing to note."""
+
+    def uncertain(self) -> int:
+        return 0
 
 
 _UNCOUNTED: Final = _Uncounted()
@@ -266,9 +269,11 @@ class _Exchange:
 
     def answer(self) -> Received:
         """The answer of a success, after as many attempts as it takes and may take."""
-        key, uncertain = self.client.key(), 0
+        key, uncertain = self.client.key(), self.calls.uncertain()
         headers = self.client.headers(key)
         self.key = key or ""
+        if uncertain >= UNCERTAIN_ATTEMPTS:
+            raise Ambiguous("engine_unavailable", f"{self._where()} left {uncertain} unanswered")
         for attempt in range(1, ATTEMPTS + 1):
             received = self._send(headers)
             if isinstance(received, Received) and received.is_success:
@@ -498,7 +503,7 @@ def _kind_of(answer: Received, error: ErrorObject) -> tuple[type[JobError], Erro
     if status == 413:
         return Rejected, "too_long"
     if status == 429:
-        return Rejected if _stay_away(answer) else Unavailable, "rate_limited"
+        return Rejected if _stay_away(answer) else RateLimited, "rate_limited"
     if _is_uncertain(status):
         return Ambiguous, "engine_unavailable"
     if status in UNSERVED:

@@ -1,10 +1,11 @@
 """Why a job fails, branched by what happens next.
 
     JobError
-    ├── Rejected      can never succeed as it is: recorded at once, not retried
-    └── Unavailable   may succeed later: retried with backoff, then recorded
+    ├── Rejected         can never succeed as it is: recorded at once, not retried
+    └── Unavailable      may succeed later: retried with backoff, then recorded
+        └── RateLimited  will, when others have had their turn: retried for hours
 
-The state machine retries by these two class names (`functions/pipeline.asl.json`), so a code
+The state machine retries by these class names (`functions/pipeline.asl.json`), so a code
 travels in the message: ``"not_media: this is no audio or video file …"``.
 """
 
@@ -61,6 +62,10 @@ class Rejected(JobError):
 
 class Unavailable(JobError):
     """The job may succeed later, without anybody changing it."""
+
+
+class RateLimited(Unavailable):
+    """Too much is asked at once: the job waits, however long the line is."""
 
 
 class Failure(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import datetime
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +18,8 @@ from dropscribe.turns import Turn
 
 JOB_ID_DIGITS: Final = 32
 """Hexadecimal digits of the hash in a job id: 128 bits."""
+SECONDS: Final = len("2026-11-20T12:00:00")
+"""Characters of an ISO 8601 time up to its second."""
 READABLE_CHARACTERS: Final = 40
 """Characters of the file's name in a job id; Step Functions allows 80 in all."""
 FORGOTTEN: Final = "Forgotten"
@@ -38,14 +41,15 @@ class Source(BaseModel):
     size: int
     """Bytes."""
     sequencer: str | None = None
-    """S3's order of events on one key: compare with `is_newer`."""
+    """S3's order of events on one key; None where no event told of the upload, but a look into
+    the bucket."""
     uploaded_at: str
-    """ISO 8601, S3's event time."""
+    """ISO 8601, S3's event time; without an event the object's time, in whole seconds."""
 
     @property
     def order(self) -> str:
         """What orders the versions of one key: see `is_newer`."""
-        return self.sequencer or self.uploaded_at
+        return f"{self.sequencer or ''}@{self.uploaded_at}"
 
     @property
     def name(self) -> str:
@@ -86,13 +90,19 @@ def job_id_of(source: Source) -> str:
 
 
 def is_newer(order: str, than: str) -> bool:
-    """Whether one `Source.order` comes after another of the same key.
+    """Whether one `Source.order` comes after another of the same key; "" is older than all.
 
-    S3 sequencers are hexadecimal strings of varying length, compared after padding the shorter
-    one with zeros on its right (Amazon S3 user guide, "Event message structure").
+    By S3's sequencers where both have one: hexadecimal strings of varying length, compared after
+    padding the shorter one with zeros on its right (Amazon S3 user guide, "Event message
+    structure"). Else by their times, to the second, as the bucket knows no finer ones.
     """
-    width = max(len(order), len(than))
-    return order.ljust(width, "0") > than.ljust(width, "0")
+    if not than:
+        return bool(order)
+    (one, _, time), (other, _, other_time) = order.partition("@"), than.partition("@")
+    if not one or not other:
+        return time[:SECONDS] > other_time[:SECONDS]
+    width = max(len(one), len(other))
+    return one.ljust(width, "0") > other.ljust(width, "0")
 
 
 class Chunk(BaseModel):
@@ -185,7 +195,7 @@ class Piece(BaseModel):
 class ChunkRecord(BaseModel):
     """What is known of a chunk beside its answer. `jobs/<job id>/chunks/<index>.json`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     index: int
     chunk: Piece
@@ -215,7 +225,7 @@ class ChunkRecord(BaseModel):
 class ChunkResult(BaseModel):
     """An engine's answer, kept for whoever asks the same again: `results/<hash>.json`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     engine: str
     model: str
@@ -231,6 +241,18 @@ class Call(BaseModel):
 
     state: str
     """`sent` (no answer is known: it may have been billed), `answered` or `refused`."""
+    run: str = ""
+    """Of the job, which sent it: see `TranscribeRequest`."""
+
+
+class Reported(BaseModel):
+    """That a failure was told: `jobs/<job id>/reported.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    execution_arn: str
+    stopped: datetime
+    """When that execution failed; it may be redriven, and fail again."""
 
 
 class Totals(BaseModel):
@@ -256,17 +278,39 @@ def options_key(job: str) -> str:
     return f"jobs/{job}/options.json"
 
 
+def chunks_prefix(job: str) -> str:
+    return f"jobs/{job}/chunks/"
+
+
 def chunk_audio_key(job: str, index: int) -> str:
-    return f"jobs/{job}/chunks/{index:05d}.flac"
+    return f"{chunks_prefix(job)}{index:05d}.flac"
 
 
 def chunk_record_key(job: str, index: int) -> str:
-    return f"jobs/{job}/chunks/{index:05d}.json"
+    return f"{chunks_prefix(job)}{index:05d}.json"
 
 
 def clip_key(job: str, piece: str, number: int) -> str:
     """Of a voice, as WAV."""
     return f"jobs/{job}/voices/{piece}-{number}.wav"
+
+
+def run_name(job: str, number: int) -> str:
+    """Name of a job's first, second … execution.
+
+    Step Functions keeps a name for 90 days, and takes a redrive for 14: a job that is run again
+    after that needs another one.
+    """
+    return job if number == 1 else f"{job}-{number}"
+
+
+def job_of_run(name: str) -> str:
+    """The job of an execution, by its name."""
+    return re.sub(rf"(-[0-9a-f]{{{JOB_ID_DIGITS}}})-[0-9]+$", r"\1", name)
+
+
+def reported_key(job: str) -> str:
+    return f"jobs/{job}/reported.json"
 
 
 def calls_prefix(job: str) -> str:

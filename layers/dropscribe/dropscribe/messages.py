@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import unquote_plus
 
-from pydantic import BaseModel, ConfigDict, Field, Json
+from pydantic import BaseModel, ConfigDict, Field
 
 from dropscribe.job import Source
 from dropscribe.notification import Notification
@@ -66,8 +66,12 @@ class SetupNotification(_Message):
 
 
 class ExecutionInput(_Message):
-    """What ingest starts an execution with."""
+    """A job that waits for its turn in the queue of jobs, and then what its execution begins with.
 
+    Not the execution's name: a job that can no longer be redriven runs again under another one.
+    """
+
+    job_id: str
     source: Source
 
 
@@ -91,6 +95,8 @@ class NormalizeResult(_Message):
 
 class TranscribeRequest(_Message):
     job_id: str
+    run: str
+    """The execution, and how often it was redriven: what somebody started on purpose."""
     chunk: int
     """Index in the manifest."""
 
@@ -109,15 +115,21 @@ class NotifyRequest(_Message):
 
 class _ExecutionDetail(_Message):
     execution_arn: str = Field(alias="executionArn")
-    name: str
-    status: Literal["FAILED", "TIMED_OUT", "ABORTED"]
-    input: Json[Any] | None = None
-    """None where EventBridge left it out for its size."""
-    error: str | None = None
-    cause: str | None = None
 
 
 class ExecutionFailed(_Message):
-    """EventBridge's "Step Functions Execution Status Change" of one that did not succeed."""
+    """EventBridge's "Step Functions Execution Status Change" of one that did not succeed.
+
+    How it stands now is asked of Step Functions: such an event may come late.
+    """
 
     detail: _ExecutionDetail
+
+
+class SweepRequest(_Message):
+    """What the schedule sends; by hand, other times may be given."""
+
+    overdue_s: Annotated[int, Field(ge=0)]
+    """Older uploads should have ended: longer than the longest job."""
+    window_s: Annotated[int, Field(gt=0)]
+    """How far back from there: longer than the time between two sweeps."""

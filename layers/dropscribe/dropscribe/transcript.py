@@ -36,7 +36,7 @@ class Segment:
 
 
 class Transcript(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     text: str
     task: str

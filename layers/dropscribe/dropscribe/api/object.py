@@ -27,7 +27,9 @@ class ApiObject(BaseModel):
     Validators are built when they are needed: most functions need few, and start sooner so.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
+    model_config = ConfigDict(
+        extra="allow", frozen=True, defer_build=True, hide_input_in_errors=True
+    )
 
 
 def wire(answer: ApiObject) -> str:

@@ -226,20 +226,44 @@ def status(job: str, stack: str | None, as_json: bool) -> None:
 
 
 @main.command()
-@_JOB
+@click.argument("job", metavar="JOB|KEY", required=False)
+@click.option("--all-failed", is_flag=True, help="Every job that failed and may succeed.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="With --all-failed, those that failed since: 90m, 2h, 3d, 2026-11-01 or 2026-11-01T06:30 "
+    "(UTC).  [default: 14d]",
+)
 @_OUT
 @_STACK
 @_JSON
 @click.pass_context
-def redrive(context: click.Context, /, job: str, stack: str | None, **options: Any) -> None:
+def redrive(
+    context: click.Context,
+    /,
+    job: str | None,
+    since: str | None,
+    stack: str | None,
+    *,
+    all_failed: bool,
+    **options: Any,
+) -> None:
     """Run a failed job again from where it failed, and follow it.
 
-    A KEY stands for the latest upload of that name.
+    A KEY stands for the latest upload of that name. What the job has got so far is neither done nor
+    paid again, as long as the work bucket keeps it.
     """
+    from dropscribe.cli.settings import moment
     from dropscribe.cli.stack import DEFAULT, load
     from dropscribe.cli.submit import redrive as run
+    from dropscribe.cli.submit import redrive_all as run_all
 
-    context.exit(run(load(stack or DEFAULT), job, **options))
+    if (job is None) != all_failed or (since and not all_failed):
+        raise click.UsageError("name a JOB or KEY, or all: --all-failed, and --since only with it")
+    target = load(stack or DEFAULT)
+    if job is not None:
+        context.exit(run(target, job, **options))
+    context.exit(run_all(target, moment(since or "14d"), **options))
 
 
 @main.command()

@@ -164,11 +164,18 @@ class Watch:
             self.course.advance(aws.history_since(self.job.arn, self.course.last_event))
 
 
+def _in_line(stack: Stack) -> bool:
+    """Whether uploads or jobs, of whomever, wait for their turn."""
+    return any(aws.messages_in(stack.queue_urls[name]) for name in ("uploads", "jobs"))
+
+
 def follow(stack: Stack, jobs: Sequence[Job], show: Show) -> Iterator[Watch]:
-    """Each job as soon as it has ended, or should have started long ago."""
+    """Each job as soon as it has ended, or should have started long ago and none is in line."""
     watches, began = [Watch(job) for job in jobs], time.monotonic()
     while watches:
         late = time.monotonic() - began > LONGEST_START_S
+        if late and any(watch.execution is None for watch in watches) and _in_line(stack):
+            late, began = False, time.monotonic()
         for watch in list(watches):
             watch.look()
             if watch.status in ("completed", "failed") or (late and watch.execution is None):

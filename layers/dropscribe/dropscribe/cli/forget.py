@@ -22,6 +22,7 @@ from dropscribe.job import (
     RESERVED,
     Source,
     chunk_record_key,
+    job_of_run,
     late_output_key,
     manifest_key,
     stop_key,
@@ -74,10 +75,11 @@ def _jobs(stack: Stack, recording: Recording) -> set[str]:
     """Those that left something, and those that run and have left nothing yet."""
 
     def key_of(job: str) -> str | None:
-        execution = aws.execution(stack.execution_arn(job))
+        execution = aws.latest_run(stack.pipeline_arn, job)
         return _source(execution).key if execution else None
 
-    running = filter(recording.may_be_mine, aws.running_executions(stack.pipeline_arn))
+    runs = map(job_of_run, aws.running_executions(stack.pipeline_arn))
+    running = filter(recording.may_be_mine, runs)
     return recording.jobs(key_of) | {job for job in running if key_of(job) == recording.key}
 
 
@@ -121,20 +123,22 @@ class _Ending:
 
     def _stop(self, job: str, upload: Version | None) -> None:
         """Stop the job's execution. Where it has none, see to it that it never gets one."""
-        arn = self.stack.execution_arn(job)
-        execution = aws.execution(arn)
+        execution = self._run(job)
         waits = upload is not None and datetime.now(UTC) - upload.modified < LONGEST_IN_QUEUES
         if execution is None and waits:
             self._reserve(job)
-            execution = aws.execution(arn)
+            execution = self._run(job)
         if execution is None or execution.status == "SUCCEEDED":
             return
         # Whoever is at work sends no more requests, from here on.
         self.stack.work.write(stop_key(job), b"", "text/plain")
         if execution.running:
-            aws.stop_execution(arn, FORGOTTEN, "dropscribe forget")
-        while (execution := aws.execution(arn)) and execution.running:
+            aws.stop_execution(execution.arn, FORGOTTEN, "dropscribe forget")
+        while (execution := self._run(job)) and execution.running:
             time.sleep(self.stack.pause_s)
+
+    def _run(self, job: str) -> Execution | None:
+        return aws.latest_run(self.stack.pipeline_arn, job)
 
     def _reserve(self, job: str) -> None:
         """Take the job's name, so that an event about the upload which comes yet starts nothing.
@@ -148,12 +152,12 @@ class _Ending:
             size=0,
             uploaded_at=datetime.now(UTC).isoformat(),
         )
-        data = ExecutionInput(source=nothing).model_dump(mode="json") | {RESERVED: True}
+        data = ExecutionInput(job_id=job, source=nothing).model_dump(mode="json") | {RESERVED: True}
         aws.start_execution(self.stack.pipeline_arn, job, data)
 
     def _at_work(self, job: str) -> list[Task]:
         """Functions that had not ended when the job's execution did: nothing stops these."""
-        execution = aws.execution(self.stack.execution_arn(job))
+        execution = self._run(job)
         if execution is None or execution.stopped is None or execution.status == "SUCCEEDED":
             return []
         reserved = RESERVED in json.loads(execution.input)
@@ -182,7 +186,7 @@ class _Ending:
 
     def _is_to_be_reported(self, job: str) -> bool:
         """Whether an error object may still be on its way."""
-        execution = aws.execution(self.stack.execution_arn(job))
+        execution = self._run(job)
         if execution is None or execution.stopped is None or execution.status == "SUCCEEDED":
             return False
         if execution.error == FORGOTTEN or RESERVED in json.loads(execution.input):

@@ -109,12 +109,16 @@ def _is_about(content: bytes, execution: Execution) -> bool:
     return execution.arn.endswith(f":{found.job_id}") and written >= ended.replace(microsecond=0)
 
 
+def _listed(queues: dict[str, str]) -> str:
+    return ", ".join(f"{name} {url}" for name, url in queues.items())
+
+
 def _not_started(stack: Stack) -> Failure:
     return Failure(
         code="timed_out",
         stage="ingest",
         retryable=False,
-        message=f"no job has started within {LONGEST_START_S} s of the upload. The upload is safe. "
-        f"Look for its message in the queue {stack.queue_url}, which waits for the ingest "
-        f"function, or in {stack.dead_letter_queue_url}, where that function gave it up.",
+        message=f"no job has started within {LONGEST_START_S} s, though nothing is before it in "
+        "line. The upload is safe, and within 29 hours the sweep starts it. Look for its message "
+        f"in the queues: {_listed(stack.queue_urls)}.",
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +18,24 @@ from dropscribe.options import SIDECAR_SUFFIX, Layer, file_layer, metadata_layer
 
 MOST_METADATA_BYTES: Final = 2048
 """Of all names and values of one object, in UTF-8 (Amazon S3 user guide)."""
+
+
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def moment(text: str, now: datetime | None = None) -> datetime:
+    """`90m`, `2h` or `3d` before `now`, or a date, with a time or without, of UTC unless it says.
+
+    Raises a usage error.
+    """
+    before = re.fullmatch(r"([0-9]{1,6})([mhd])", text)
+    if before:
+        return (now or datetime.now(UTC)) - timedelta(**{_UNITS[before[2]]: int(before[1])})
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.UsageError(f"--since {text}: write 90m, 2h, 3d or 2026-11-01T06:30") from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)

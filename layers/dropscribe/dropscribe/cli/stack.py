@@ -11,12 +11,20 @@ from urllib.parse import urlsplit
 import click
 
 from dropscribe import aws
-from dropscribe.aws import Bucket
+from dropscribe.aws import Bucket, Execution
 from dropscribe.job import job_id
 from dropscribe.messages import ExecutionInput
 
 DEFAULT: Final = "dropscribe"
-_JOB_ID: Final = re.compile(r"[A-Za-z0-9-]{1,40}-[0-9a-f]{32}")
+_QUEUES: Final = {
+    "uploads": "UploadsQueueUrl",
+    "uploads given up": "UploadsDeadLetterQueueUrl",
+    "jobs": "JobsQueueUrl",
+    "jobs given up": "JobsDeadLetterQueueUrl",
+}
+"""What people call a queue → the template's output."""
+_JOB_ID: Final = re.compile(r"([A-Za-z0-9-]{1,40}-[0-9a-f]{32})(-[0-9]{1,6})?")
+"""And the number of a later execution of it."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Job:
 
     id: str
     arn: str
-    """Of the execution, whether it has started or not."""
+    """Of the newest execution, whether it has started or not."""
     key: str
     version_id: str | None
 
@@ -43,8 +51,8 @@ class Stack:
     transcripts: Bucket
     work: Bucket
     pipeline_arn: str
-    queue_url: str
-    dead_letter_queue_url: str
+    queue_urls: dict[str, str]
+    """Uploads and jobs wait there, or have ended there: what people call it → URL."""
     pause_s: float
     """Between two looks at a job."""
 
@@ -53,8 +61,8 @@ class Stack:
         name = job_id(self.uploads.name, key, version_id)
         return Job(name, self.execution_arn(name), key, version_id)
 
-    def execution_arn(self, job: str) -> str:
-        return f"{self.pipeline_arn.replace(':stateMachine:', ':execution:')}:{job}"
+    def execution_arn(self, name: str) -> str:
+        return aws.execution_arn(self.pipeline_arn, name)
 
 
 def load(name: str) -> Stack:
@@ -76,7 +84,8 @@ def load(name: str) -> Stack:
 
 def find(stack: Stack, job_or_key: str) -> Job:
     """A job by its id, or that of the latest upload of a key. Raises `ClickException`."""
-    if _JOB_ID.fullmatch(job_or_key) and (job := _by_id(stack, job_or_key)):
+    named = _JOB_ID.fullmatch(job_or_key)
+    if named and (job := _by_id(stack, named[1])):
         return job
     stored = stack.uploads.head(job_or_key) if job_or_key else None
     if stored is None or stored.version_id is None:
@@ -84,16 +93,19 @@ def find(stack: Stack, job_or_key: str) -> Job:
             f"The stack {stack.name!r} has neither a job nor an upload {job_or_key!r}. "
             "Step Functions keeps ended jobs for 90 days."
         )
-    return stack.job(job_or_key, stored.version_id)
+    job = stack.job(job_or_key, stored.version_id)
+    return _by_id(stack, job.id) or job
 
 
 def _by_id(stack: Stack, job: str) -> Job | None:
-    arn = stack.execution_arn(job)
-    found = aws.execution(arn)
-    if found is None:
-        return None
-    source = ExecutionInput.model_validate_json(found.input).source
-    return Job(job, arn, source.key, source.version_id)
+    run = aws.latest_run(stack.pipeline_arn, job)
+    return None if run is None else job_of(run)
+
+
+def job_of(run: Execution) -> Job:
+    """The job that an execution belongs to."""
+    found = ExecutionInput.model_validate_json(run.input)
+    return Job(found.job_id, run.arn, found.source.key, found.source.version_id)
 
 
 def _stack(name: str, outputs: dict[str, str]) -> Stack:
@@ -104,8 +116,7 @@ def _stack(name: str, outputs: dict[str, str]) -> Stack:
         transcripts=Bucket(outputs["TranscriptsBucketName"]),
         work=Bucket(outputs["WorkBucketName"]),
         pipeline_arn=outputs["PipelineArn"],
-        queue_url=outputs["UploadsQueueUrl"],
-        dead_letter_queue_url=outputs["UploadsDeadLetterQueueUrl"],
+        queue_urls={name: outputs[output] for name, output in _QUEUES.items()},
         pause_s=0.5 if host in ("localhost", "127.0.0.1") else 2.0,
     )
 

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
+import threading
 import unicodedata
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import click
 
 from dropscribe import aws
-from dropscribe.aws import Bucket
+from dropscribe.aws import Bucket, Execution
 from dropscribe.cli import report
 from dropscribe.cli.advice import advice
 from dropscribe.cli.display import Show, display
 from dropscribe.cli.follow import follow
 from dropscribe.cli.outcome import Outcome, collect
 from dropscribe.cli.settings import Carried
-from dropscribe.cli.stack import DEFAULT, Job, Stack, find
+from dropscribe.cli.stack import DEFAULT, Job, Stack, find, job_of
+from dropscribe.errors import read_failure
+from dropscribe.job import Source, run_name
+from dropscribe.messages import ExecutionInput
 from dropscribe.options import SIDECAR_SUFFIX, is_option_file
+from dropscribe.stages.sweep import source_of
 
 INTERRUPTED: Final = 130
 _OURS: Final = {"written-by": "dropscribe-submit"}
@@ -74,17 +82,91 @@ def submit(
 
 def redrive(stack: Stack, job: str, out: Path, *, as_json: bool) -> int:
     """The exit code. Raises `ClickException` where there is nothing to run again."""
-    found = find(stack, job)
-    execution = aws.execution(found.arn)
-    if execution is None or execution.not_redrivable is not None:
-        reason = execution.not_redrivable if execution else "it is not there, or not yet"
-        raise click.ClickException(f"The job {found.id} cannot be run again: {reason or 'too old'}")
+    session = Session(stack, out)
+    return session.run(lambda show: session.redrive([find(stack, job)], show), as_json=as_json)
 
-    def begin(show: Show) -> None:
-        aws.redrive(found.arn)
-        show(found.name, "starting again", 0)
 
-    return Session(stack, out, jobs=[found]).run(begin, as_json=as_json)
+def redrive_all(stack: Stack, since: datetime, out: Path, *, as_json: bool) -> int:
+    """The same for all jobs that have failed since then and may succeed without a change."""
+    arns = aws.failed_since(stack.pipeline_arn, since)
+    names = {_input(run).job_id for arn in arns if (run := aws.execution(arn))}
+    latest = [run for name in sorted(names) if (run := aws.latest_run(stack.pipeline_arn, name))]
+    failed = [run for run in latest if run.failed]
+    again = [run for run in failed if _may_succeed(run)]
+    hopeless = len(failed) - len(again)
+    if hopeless:
+        click.echo(
+            f"{hopeless} of {len(failed)} failed jobs cannot succeed as they are and are left: "
+            "their errors say what to change. Then upload again, or redrive them by name.",
+            err=True,
+        )
+    if not again:
+        click.echo(f"Nothing to run again has failed since {since:%Y-%m-%d %H:%M %Z}.", err=True)
+        return 0
+    session = Session(stack, out)
+    jobs = [job_of(run) for run in again]
+    return session.run(lambda show: session.redrive(jobs, show), as_json=as_json)
+
+
+def run_again(stack: Stack, job: Job) -> Job:
+    """Start a job that has failed from where it failed; the job, with its execution.
+
+    Where Step Functions takes no redrive, 14 days after the job's end, by an execution of another
+    name: what is still in the work bucket is not done again. Raises `ClickException`.
+    """
+    run = aws.execution(job.arn)
+    if run is not None and not run.failed:
+        state = "is running" if run.running else "has completed"
+        raise click.ClickException(f"The job {job.id} cannot be run again: it {state}.")
+    if run is not None and run.not_redrivable is None:
+        aws.redrive(job.arn)
+        return job
+    source = _source(stack, job) if run is None else _input(run).source
+    number = int(job.arn.removeprefix(stack.execution_arn(job.id)).lstrip("-") or "1")
+    name = run_name(job.id, number + 1 if run else number)
+    data = ExecutionInput(job_id=job.id, source=source).model_dump(mode="json")
+    aws.start_execution(stack.pipeline_arn, name, data)
+    return replace(job, arn=stack.execution_arn(name))
+
+
+def _may_succeed(run: Execution) -> bool:
+    return read_failure(run.error or run.status, run.cause or "", "").retryable
+
+
+def _input(run: Execution) -> ExecutionInput:
+    return ExecutionInput.model_validate_json(run.input)
+
+
+def _source(stack: Stack, job: Job) -> Source:
+    """Of an upload whose job has never started, or so long ago that it is forgotten."""
+    for version in stack.uploads.versions_of(job.key):
+        if version.id == job.version_id and version.size is not None:
+            return source_of(stack.uploads.name, version)
+    raise click.ClickException(f"The upload {stack.uploads.uri(job.key)} has been deleted.")
+
+
+@contextmanager
+def interruptible(show: Show) -> Iterator[Show]:
+    """A `show` that ends the command once it was interrupted.
+
+    Python raises KeyboardInterrupt wherever it is, which may be where nobody lets it through.
+    """
+    interrupted = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    def shown(name: str, stage: str, fraction: float) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        show(name, stage, fraction)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield shown
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass
@@ -103,7 +185,7 @@ class Session:
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.out).close()
-            with display() as show:
+            with display() as shown, interruptible(shown) as show:
                 begin(show)
                 for watch in follow(self.stack, self.jobs, show):
                     outcomes.append(collect(self.stack, watch, self.out))
@@ -121,6 +203,11 @@ class Session:
         else:
             report.print_outcomes(outcomes, redrivable=self.outlives)
         return int(any(outcome.error for outcome in outcomes))
+
+    def redrive(self, jobs: list[Job], show: Show) -> None:
+        for job in jobs:
+            self.jobs.append(run_again(self.stack, job))
+            show(job.name, "starting again", 0)
 
     def upload(self, files: list[tuple[Path, Carried]], show: Show) -> None:
         for path, options in files:

@@ -47,6 +47,10 @@ class Calls(Protocol):
         """Called when its answer is known: `answered` or `refused`."""
         ...
 
+    def uncertain(self) -> int:
+        """How many were sent about this piece and never concluded, by runs that died too."""
+        ...
+
 
 class Engine(Protocol):
     """Transcribes one audio file (16 kHz mono FLAC). Raises `Rejected` or `Unavailable`."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from dropscribe.api import ApiObject, Request
-from dropscribe.client import Ambiguous, Client
+from dropscribe.client import UNCERTAIN_ATTEMPTS, Ambiguous, Client
 from dropscribe.engines import Calls, Engine
-from dropscribe.errors import Rejected
+from dropscribe.errors import RateLimited, Rejected, Unavailable
 
 _MAY_BE_BILLED: Final = (
     "Each of these requests may have been billed, so it is not sent again by itself: "
@@ -40,6 +40,9 @@ def engine(
             try:
                 answer = client.create(audio, request, calls)
             except Ambiguous as error:
+                if calls.uncertain() < UNCERTAIN_ATTEMPTS:
+                    kind = RateLimited if error.code == "rate_limited" else Unavailable
+                    raise kind(error.code, error.message, error.said) from error
                 # The state machine would send what is unavailable again, and again.
                 message = f"{error.message}. {_MAY_BE_BILLED}"
                 raise Rejected(error.code, message, error.said) from error

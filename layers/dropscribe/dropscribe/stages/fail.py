@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -9,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dropscribe import aws
 from dropscribe.aws import Bucket
-from dropscribe.errors import Failure, read_failure
+from dropscribe.errors import Failure, Unavailable, read_failure
 from dropscribe.formats import ERROR_SUFFIX, LONGEST_KEY_BYTES
 from dropscribe.job import (
     FORGOTTEN,
@@ -17,11 +19,13 @@ from dropscribe.job import (
     RESERVED,
     STAGES,
     Manifest,
+    Reported,
     Source,
     manifest_key,
     options_key,
+    reported_key,
 )
-from dropscribe.messages import ExecutionFailed, ExecutionInput
+from dropscribe.messages import ExecutionInput
 from dropscribe.notification import Data, Origin, attributes, notification, origin, subject
 from dropscribe.options import JobOptions
 from dropscribe.publish import Document, publish, superseded
@@ -42,33 +46,43 @@ class ErrorObject(BaseModel):
     """The command that runs the job again from where it failed; None where that cannot help."""
 
 
-def fail(
-    event: ExecutionFailed, transcripts: Bucket, work: Bucket, topic_arn: str
-) -> Failure | None:
+@dataclass(frozen=True)
+class Desk:
+    """Where failures are written and told."""
+
+    transcripts: Bucket
+    work: Bucket
+    topic_arn: str
+
+
+def fail(execution_arn: str, desk: Desk) -> Failure | None:
     """Write the error object, unless a newer upload's result is there, and publish.
 
-    None where the news is old: the execution has been redriven since. None also where the recording
-    was forgotten: nothing may be left of it.
+    None where there is no news: it was told already, or the execution has been redriven since. None
+    also where the recording was forgotten: nothing may be left of it.
     """
-    detail = event.detail
-    if detail.error == FORGOTTEN or (detail.input or {}).get(RESERVED):
+    run = aws.execution(execution_arn)
+    if run is None:
+        raise Unavailable("internal", f"{execution_arn} is not to be found (yet)")
+    if not run.failed or run.error == FORGOTTEN or RESERVED in json.loads(run.input):
         return None
-    now = aws.execution(detail.execution_arn)
-    if now is not None and (now.running or now.status == "SUCCEEDED"):
+    job = ExecutionInput.model_validate_json(run.input)
+    reported = Reported(execution_arn=run.arn, stopped=run.stopped or run.started)
+    if desk.work.read(reported_key(job.job_id)) == reported.model_dump_json().encode():
         return None
-    job_id, source = detail.name, ExecutionInput.model_validate(detail.input).source
-    failure = read_failure(detail.error or detail.status, detail.cause or "", _stage(event))
-    options = _options(work, job_id)
-    data = _data(job_id, source, failure, options, _manifest(work, job_id))
+    failure = read_failure(run.error or run.status, run.cause or "", _stage(run.arn))
+    options = _options(desk.work, job.job_id)
+    data = _data(job.job_id, job.source, failure, options, _manifest(desk.work, job.job_id))
     message = notification(_FAILED, data, datetime.now(UTC))
-    _record(transcripts, source, job_id, failure, message.timestamp)
+    _record(desk.transcripts, job.source, job.job_id, failure, message.timestamp)
     tenant = options.tenant if options else None
     aws.publish(
-        topic_arn,
-        subject(_FAILED, source),
+        desk.topic_arn,
+        subject(_FAILED, job.source),
         message.model_dump_json(),
         attributes(message, tenant),
     )
+    desk.work.write(reported_key(job.job_id), reported.model_dump_json())
     return failure
 
 
@@ -95,9 +109,9 @@ def _record(
     publish(transcripts, source, job_id, Document(ERROR_SUFFIX, content, "application/json"))
 
 
-def _stage(event: ExecutionFailed) -> str:
+def _stage(execution_arn: str) -> str:
     """That of the state which failed."""
-    state = aws.last_state(event.detail.execution_arn) or "Normalize"
+    state = aws.last_state(execution_arn) or "Normalize"
     return (STAGES | INNER_STATES)[state]
 
 

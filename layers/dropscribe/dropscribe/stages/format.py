@@ -56,7 +56,7 @@ class _Job:
         ]
 
 
-def format_job(job_id: str, work: Bucket, transcripts: Bucket) -> NotifyRequest:
+def format_job(job_id: str, work: Bucket, transcripts: Bucket) -> tuple[NotifyRequest, Receipt]:
     """Write a job's outputs, compose its notification. Raises `Rejected`, `Unavailable`."""
     started = time.monotonic()
     job = _load(job_id, work)
@@ -69,7 +69,7 @@ def format_job(job_id: str, work: Bucket, transcripts: Bucket) -> NotifyRequest:
         "format": round((time.monotonic() - started) * 1000),
     }
     delivered = _deliver(job, rendered, whole, timings_ms, transcripts)
-    return _notify(job, whole.transcript, delivered)
+    return _notify(job, whole.transcript, delivered), delivered
 
 
 def _load(job_id: str, work: Bucket) -> _Job:

@@ -1,16 +1,28 @@
-"""Ingest: one execution for each uploaded object version."""
+"""Ingest: each uploaded object version becomes a job that waits for its turn."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Final
 
 from pydantic import TypeAdapter
 
 from dropscribe import aws
+from dropscribe.aws import Bucket
+from dropscribe.errors import Rejected
+from dropscribe.formats import LONGEST_KEY_BYTES
 from dropscribe.job import Source, job_id_of
 from dropscribe.messages import ExecutionInput, SetupNotification, UploadNotification
-from dropscribe.options import SPEAKERS_FOLDER, is_option_file
+from dropscribe.options import (
+    LARGEST_OPTION_FILE_BYTES,
+    SPEAKERS_FOLDER,
+    Layer,
+    file_layer,
+    is_option_file,
+    metadata_layer,
+    option_file_keys,
+)
 
 _MESSAGES: Final = TypeAdapter[UploadNotification | SetupNotification](
     UploadNotification | SetupNotification
@@ -20,20 +32,59 @@ _MESSAGES: Final = TypeAdapter[UploadNotification | SetupNotification](
 def uploads(body: str) -> Iterator[Source]:
     """The recordings that a queue message tells of.
 
-    Option files, known speakers' voices, "folders" and S3's test are none.
-
-    Raises `ValueError` for any other message, so that it ends in the dead-letter queue.
+    Raises `ValueError` for what is no message of S3, so that it ends in the dead-letter queue.
     """
     message = _MESSAGES.validate_json(body)
-    for record in message.records if isinstance(message, UploadNotification) else []:
-        source = record.source
-        is_folder = source.key.endswith("/") and source.size == 0
-        is_other = is_option_file(source.key) or source.key.startswith(SPEAKERS_FOLDER)
-        if not is_folder and not is_other:
-            yield source
+    records = message.records if isinstance(message, UploadNotification) else []
+    return (record.source for record in records if is_recording(record.source))
 
 
-def start(source: Source, state_machine_arn: str) -> bool:
-    """Start the job of an upload; False where an earlier event about it has done so."""
-    data = ExecutionInput(source=source).model_dump(mode="json")
-    return aws.start_execution(state_machine_arn, job_id_of(source), data)
+def is_recording(source: Source) -> bool:
+    """Not so option files, known speakers' voices and "folders"."""
+    is_folder = source.key.endswith("/") and source.size == 0
+    is_other = is_option_file(source.key) or source.key.startswith(SPEAKERS_FOLDER)
+    return not is_folder and not is_other
+
+
+def enqueue(source: Source, queue_url: str) -> str:
+    """Put the job of an upload in the queue of jobs, in its tenant's line; the job's id.
+
+    One that is put there twice starts once: its execution has a name.
+    """
+    job = ExecutionInput(job_id=job_id_of(source), source=source)
+    line = hashlib.sha256((tenant(source) or "").encode()).hexdigest()[:32]
+    aws.send_message(queue_url, job.model_dump_json(), line)
+    return job.job_id
+
+
+def tenant(source: Source) -> str | None:
+    """Whose upload it is, by its options; None also where these are wrong, which normalize says."""
+    found = None
+    try:
+        for layer in option_layers(source):
+            found = layer.values.get("tenant", found)
+    except Rejected:
+        return None
+    return found if isinstance(found, str) else None
+
+
+def option_layers(source: Source) -> Iterator[Layer]:
+    """The options beside and on an upload, in the order in which they apply.
+
+    Raises `Rejected`: one of them cannot be read, or the upload is gone.
+    """
+    bucket = Bucket(source.bucket)
+    for key in option_file_keys(source.key):
+        if len(key.encode()) > LONGEST_KEY_BYTES:
+            continue
+        content = bucket.read(key, LARGEST_OPTION_FILE_BYTES)
+        if content is not None:
+            yield file_layer(key, content)
+    upload = bucket.head(source.key, source.version_id)
+    if upload is None:
+        raise gone()
+    yield metadata_layer(upload.metadata)
+
+
+def gone() -> Rejected:
+    return Rejected("not_media", "the upload was deleted before it could be read: upload it again")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dropscribe import audio, models
 from dropscribe.aws import Bucket
@@ -22,24 +22,16 @@ from dropscribe.job import (
     Manifest,
     Source,
     chunk_audio_key,
+    chunks_prefix,
     known_voice_key,
     manifest_key,
     options_key,
 )
 from dropscribe.known_speakers import as_clips, reserved_bytes, with_clips
-from dropscribe.options import (
-    LARGEST_OPTION_FILE_BYTES,
-    JobOptions,
-    Layer,
-    Resolved,
-    file_layer,
-    metadata_layer,
-    option_file_keys,
-    parameters_layer,
-    resolve,
-)
+from dropscribe.options import JobOptions, Resolved, parameters_layer, resolve
 from dropscribe.plan import SHORTEST_MS, liveliest, plan
 from dropscribe.spans import Span
+from dropscribe.stages.ingest import gone, option_layers
 
 FOLDER_PREFIX: Final = "recording-"
 """Of the folder that a run works in."""
@@ -105,8 +97,11 @@ def normalize(job_id: str, source: Source, settings: Settings, deadline: float) 
     """
     started = time.monotonic()
     work = Bucket(settings.WORK_BUCKET)
+    if done := _done_before(job_id, work):
+        return done
     _check_key(source.key)
-    resolved = resolve(_option_layers(source, settings))
+    parameters = parameters_layer(settings.ENGINE, settings.MODEL, settings.FORMATS)
+    resolved = resolve([parameters, *option_layers(source)])
     # A job that fails from here on is told of with its labels and tenant.
     work.write(options_key(job_id), resolved.options.model_dump_json())
     settings.transcriber(resolved.options.engine)
@@ -129,6 +124,23 @@ def normalize(job_id: str, source: Source, settings: Settings, deadline: float) 
         manifest = manifest.model_copy(update={"known_voices": keys})
     work.write(manifest_key(job_id), manifest.model_dump_json())
     return manifest
+
+
+def _done_before(job_id: str, work: Bucket) -> Manifest | None:
+    """What a run before this one has made, if all of it is still there.
+
+    That run died before it could say so, or is so long ago that Step Functions takes no redrive.
+    """
+    content = work.read(manifest_key(job_id))
+    if content is None:
+        return None
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError:
+        # Of another version of this software.
+        return None
+    kept = set(work.keys(chunks_prefix(job_id)))
+    return manifest if kept.issuperset(chunk.key for chunk in manifest.chunks) else None
 
 
 def _known_speakers(
@@ -257,7 +269,7 @@ def _fetch(source: Source, path: Path, settings: Settings, tracks: int) -> str:
     _check_room(source, path.parent, settings, tracks)
     sha256 = Bucket(source.bucket).download(source.key, path, source.version_id)
     if sha256 is None:
-        raise _gone()
+        raise gone()
     return sha256
 
 
@@ -304,22 +316,6 @@ def _warnings(model: models.Model, options: JobOptions, *, told: bool) -> list[s
     ]
 
 
-def _option_layers(source: Source, settings: Settings) -> list[Layer]:
-    """All sources of options, in the order in which they apply."""
-    uploads = Bucket(source.bucket)
-    parameters = parameters_layer(settings.ENGINE, settings.MODEL, settings.FORMATS)
-    files = [
-        file_layer(key, content)
-        for key in option_file_keys(source.key)
-        if len(key.encode()) <= LONGEST_KEY_BYTES
-        and (content := uploads.read(key, LARGEST_OPTION_FILE_BYTES)) is not None
-    ]
-    upload = uploads.head(source.key, source.version_id)
-    if upload is None:
-        raise _gone()
-    return [parameters, *files, metadata_layer(upload.metadata)]
-
-
 def _check_key(key: str) -> None:
     length = len(key.encode())
     if length > LONGEST_UPLOAD_KEY_BYTES:
@@ -340,10 +336,6 @@ def _check_room(source: Source, folder: Path, settings: Settings, tracks: int) -
             f"the upload is {source.size / 1e9:.1f} GB, this function has room for "
             f"{max(room, 0) / 1e9:.1f} GB: upload its sound track alone",
         )
-
-
-def _gone() -> Rejected:
-    return Rejected("not_media", "the upload was deleted before it could be read: upload it again")
 
 
 def _ms(seconds: float) -> int:

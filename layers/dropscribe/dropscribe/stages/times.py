@@ -26,7 +26,7 @@ SLOWEST_ALIGNED: Final = 0.5
 class _Times(BaseModel):
     """`results/<hash>.words.json`, beside the answer."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     dropscribe: str
     """The version that found them: a newer one may know better."""

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +23,7 @@ from dropscribe.api import Answer, Request, TranscriptionRequest
 from dropscribe.audit import divided, holes, text_spans
 from dropscribe.aws import Bucket
 from dropscribe.engines import Engine, request_for, result_key
-from dropscribe.errors import JobError, Rejected, Unavailable
+from dropscribe.errors import JobError, RateLimited, Rejected, Unavailable
 from dropscribe.job import (
     Call,
     Chunk,
@@ -38,6 +38,7 @@ from dropscribe.job import (
     stop_key,
     stopped_key,
 )
+from dropscribe.messages import TranscribeRequest
 from dropscribe.passage import Passage, parse_answer, passage
 from dropscribe.spans import Span
 from dropscribe.speakers import (
@@ -70,25 +71,53 @@ HOLE_REACH_MS: Final = 3000
 """At most, from a hole to these words: a short word may stand alone between."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class CallLog:
     """Paid requests of one piece, each an object in the work bucket before it is sent."""
 
     work: Bucket
     job: str
     piece: str
+    run: str
+    answered: list[str] = field(default_factory=list)
+    """Calls whose answer is there, and not yet kept."""
 
     def sent(self) -> str:
         """Raises `Rejected` where the recording is being forgotten: nothing is sent, nor paid."""
         if self.work.head(stop_key(self.job)):
             self.work.write(stopped_key(self.job, self.piece), b"", "text/plain")
             raise Rejected("internal", "the recording is being forgotten")
-        key = f"{calls_prefix(self.job)}{self.piece}-{uuid.uuid4().hex}.json"
-        self.work.write(key, Call(state="sent").model_dump_json())
+        key = f"{self._prefix}{uuid.uuid4().hex}.json"
+        self._write(key, "sent")
         return key
 
     def concluded(self, call: str, state: str) -> None:
-        self.work.write(call, Call(state=state).model_dump_json())
+        """An answer counts only when it is kept: who dies before that has nothing of it."""
+        if state == "answered":
+            self.answered.append(call)
+        else:
+            self._write(call, state)
+
+    def uncertain(self) -> int:
+        """A redrive is somebody's decision to ask again, and counts anew."""
+        found = [Call.model_validate_json(read(self.work, key)) for key in self._keys()]
+        return sum((call.state, call.run) == ("sent", self.run) for call in found)
+
+    def settle(self) -> None:
+        """What was answered has been kept, or is lost for good."""
+        while self.answered:
+            self._write(self.answered[-1], "answered")
+            self.answered.pop()
+
+    def _keys(self) -> list[str]:
+        return [key for key in self.work.keys(self._prefix) if key not in self.answered]
+
+    @property
+    def _prefix(self) -> str:
+        return f"{calls_prefix(self.job)}{self.piece}-"
+
+    def _write(self, key: str, state: str) -> None:
+        self.work.write(key, Call(state=state, run=self.run).model_dump_json())
 
 
 @dataclass(frozen=True)
@@ -102,6 +131,7 @@ class _Asking:
     engine: Engine
     endpoint: str
     folder: Path
+    run: str
     deadline: float
     """`time.monotonic()` at which this run has to be done."""
 
@@ -129,9 +159,7 @@ class _Asking:
         if known is None:
             # The record of the chunk will say the same, if this run lives to write it.
             self.work.write(asked_key(self.manifest.job_id, name), key, "text/plain")
-        result = self._sent(name, audio, span, request) if known is None else known
-        if known is None and not self.work.write_if(key, result, replacing=None):
-            result = self.work.read(key) or result
+        result = self._sent(key, name, audio, span, request) if known is None else known
         found = ChunkResult.model_validate_json(result)
         piece = Piece(
             name=name,
@@ -152,11 +180,13 @@ class _Asking:
         calls = f"{calls_prefix(self.manifest.job_id)}{name}-"
         return next(self.work.keys(calls), None) is not None
 
-    def _sent(self, name: str, audio: Path, span: Span, request: Request) -> bytes:
-        calls = CallLog(self.work, self.manifest.job_id, name)
+    def _sent(self, key: str, name: str, audio: Path, span: Span, request: Request) -> bytes:
+        """The answer, kept under `key` before it counts as one."""
+        calls = CallLog(self.work, self.manifest.job_id, name, self.run)
         try:
             answer = self.engine(audio, request, calls)
         except JobError as error:
+            calls.settle()
             raise type(error)(error.code, f"{_place(self.chunk, span)}: {error.message}") from error
         result = ChunkResult(
             engine=self.manifest.engine,
@@ -164,7 +194,10 @@ class _Asking:
             response_format=request.response_format,
             response=answer.model_dump(mode="json", exclude_unset=True),
         )
-        return result.model_dump_json().encode()
+        content = result.model_dump_json().encode()
+        kept = self.work.write_if(key, content, replacing=None)
+        calls.settle()
+        return content if kept else self.work.read(key) or content
 
 
 def clear_leftovers() -> None:
@@ -174,8 +207,7 @@ def clear_leftovers() -> None:
 
 
 def transcribe(
-    job_id: str,
-    index: int,
+    asked: TranscribeRequest,
     work: Bucket,
     engine_for: Callable[[Manifest], tuple[Engine, str]],
     deadline: float,
@@ -188,19 +220,21 @@ def transcribe(
     is installed. Raises `Rejected` or `Unavailable`.
     """
     started = time.monotonic()
-    manifest = load_manifest(work, job_id)
-    chunk = manifest.chunks[index]
+    manifest = load_manifest(work, asked.job_id)
+    chunk = manifest.chunks[asked.chunk]
     options = manifest.options.model_copy(update={"model": manifest.model})
     # Whether it can do all this was judged before the recording was decoded: not again.
     model = models.choose(options, datetime.now(UTC).date(), voices=True)
     engine, endpoint = engine_for(manifest)
     voice_model = voice_model_for() if manifest.voices or model.speakers else None
     with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
-        asking = _Asking(work, manifest, chunk, model, engine, endpoint, Path(folder), deadline)
+        asking = _Asking(
+            *(work, manifest, chunk, model, engine, endpoint, Path(folder), asked.run, deadline)
+        )
         record = _answered(asking, voice_model)
     elapsed_ms = round((time.monotonic() - started) * 1000)
     record = record.model_copy(update={"transcribe_ms": elapsed_ms})
-    work.write(chunk_record_key(job_id, index), record.model_dump_json())
+    work.write(chunk_record_key(asked.job_id, asked.chunk), record.model_dump_json())
     return record
 
 
@@ -389,7 +423,8 @@ class _Holes:
             try:
                 self.pieces.append(self._asked(name, hole, span))
             except JobError as error:
-                mendable = error.code in ("unauthorized", "quota_exceeded")
+                waits = isinstance(error, RateLimited)
+                mendable = waits or error.code in ("unauthorized", "quota_exceeded")
                 if mendable or (isinstance(error, Unavailable) and not tried):
                     raise
                 self.refused.append(str(error))

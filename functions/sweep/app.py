@@ -1,0 +1,40 @@
+"""Sweep: on a schedule, uploads that should have ended and have not."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from dropscribe.aws import Bucket
+from dropscribe.messages import SweepRequest
+from dropscribe.seeing import Measure, emit, step
+from dropscribe.stages.fail import Desk
+from dropscribe.stages.sweep import Sweeper
+
+logger = Logger()
+
+
+@step(logger, job_id_path="id")
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    request = SweepRequest.model_validate(event)
+    transcripts, work = Bucket(os.environ["TRANSCRIPTS_BUCKET"]), Bucket(os.environ["WORK_BUCKET"])
+    sweeper = Sweeper(
+        Bucket(os.environ["UPLOADS_BUCKET"]),
+        os.environ["JOBS_QUEUE_URL"],
+        os.environ["STATE_MACHINE_ARN"],
+        Desk(transcripts, work, os.environ["NOTIFICATIONS_TOPIC_ARN"]),
+    )
+    until = datetime.now(UTC) - timedelta(seconds=request.overdue_s)
+    swept = sweeper.sweep(until, timedelta(seconds=request.window_s))
+    say = logger.warning if swept.lost else logger.info
+    say("swept", looked_at=swept.looked_at, queued=swept.queued, reported=swept.reported)
+    emit(Measure("LostUploads", swept.lost))
+    return {
+        "looked_at": swept.looked_at,
+        "queued": len(swept.queued),
+        "reported": len(swept.reported),
+    }

@@ -1,0 +1,37 @@
+"""Start: a job leaves the queue and begins, as soon as there is room for it.
+
+What waits, waits in the queue: there one tenant's flood is passed by the others' few.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+from dropscribe import aws
+from dropscribe.messages import ExecutionInput
+
+LOOK_EVERY_S: Final = 2.0
+"""Step Functions gives an account 5 ListExecutions a second, and five functions look at most."""
+
+
+def start(
+    job: ExecutionInput,
+    state_machine_arn: str,
+    max_jobs: int,
+    deadline: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool | None:
+    """Start a job's execution while fewer than `max_jobs` run.
+
+    False where it has been started before. None: there was no room until `deadline`
+    (`time.monotonic()`). A few more than `max_jobs` may run, as several functions look at once.
+    """
+    while max_jobs < 1 or aws.count_running(state_machine_arn, max_jobs) >= max_jobs:
+        pause_s = LOOK_EVERY_S * random.uniform(0.75, 1.25)
+        if time.monotonic() + pause_s > deadline:
+            return None
+        sleep(pause_s)
+    return aws.start_execution(state_machine_arn, job.job_id, job.model_dump(mode="json"))

@@ -1,0 +1,109 @@
+"""A short run of `make chaos`: the promise holds, and a broken one is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.chaos.api import Entry
+from tests.chaos.report import lines
+from tests.chaos.run import Result, chaos
+from tests.chaos.verdict import Case, Put
+
+UPLOADS = 24
+SEED = 1
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
+    with chaos(UPLOADS, SEED, 0.1, tmp_path_factory.mktemp("chaos")) as run:
+        yield run
+
+
+class TestPromise:
+    def test_every_upload_ends_once_and_nothing_is_paid_twice(self, result: Result) -> None:
+        verdict = result.verdict()
+        broken = {name: whose for name, whose in verdict.wrong.items() if whose}
+        assert broken == {}, "\n".join(lines(result, verdict))
+        assert verdict.outcomes.keys() == {"completed", "failed"}
+        assert verdict.outcomes.total() == UPLOADS
+
+    def test_there_were_faults_of_each_kind(self, result: Result) -> None:
+        """Else nothing has been shown."""
+        for site in ("API", "killed", "s3", "Lambda", "S3 event"):
+            assert any(struck.startswith(site) for struck in result.struck), result.struck
+
+
+def only(result: Result, **that: Any) -> Case:
+    """The first completed upload of which these fields are so."""
+    return next(
+        case
+        for case in result.verdict().cases
+        if case.outcome == "completed"
+        and all(getattr(case.put.upload, name) == value for name, value in that.items())
+    )
+
+
+def traced(result: Result, case: Case, **other: Any) -> Result:
+    """With other traces of one job."""
+    job = case.put.job
+    evidence = result.evidence.with_trace(replace(case.trace, **other))
+    assert evidence.trace(job) is not case.trace
+    return replace(result, evidence=evidence)
+
+
+Tampering = Callable[[Result, Case], Result]
+
+
+def lost(result: Result, case: Case) -> Result:
+    put = Put(replace(case.put.upload, key="never seen"), "nobody")
+    return replace(result, puts=[*result.puts, put])
+
+
+def unasked(result: Result, case: Case) -> Result:
+    return replace(result, puts=[put for put in result.puts if put.job != case.put.job])
+
+
+def misspelt(result: Result, case: Case) -> Result:
+    puts = [
+        replace(put, upload=replace(put.upload, words=[["something", "else"]]))
+        if put.job == case.put.job
+        else put
+        for put in result.puts
+    ]
+    return replace(result, puts=puts)
+
+
+def paid_once_more(result: Result, case: Case) -> Result:
+    return replace(result, books=[*result.books, Entry(case.put.upload.prompt, "answered")])
+
+
+def fails(result: Result, case: Case) -> Result:
+    error = {"code": "internal", "message": "no", "stage": "format"}
+    told = {**case.trace.news[0]["message"], "type": "transcription.job.failed", "id": "evt_2"}
+    told["data"] = {**told["data"], "error": error}
+    news = [*case.trace.news, {"message": told}]
+    return traced(result, case, status="FAILED", news=news, receipts=[])
+
+
+@pytest.mark.parametrize(
+    ("tampering", "row"),
+    [
+        (lost, "lost"),
+        (lambda r, c: traced(r, c, status="RUNNING"), "still running"),
+        (lambda r, c: traced(r, c, receipts=[]), "ended, and nobody knows how"),
+        (lambda r, c: traced(r, c, news=[]), "completed without notification"),
+        (fails, "told of as completed and as failed"),
+        (fails, "failed without error object"),
+        (misspelt, "transcripts that differ from the truth"),
+        (paid_once_more, "paid calls beyond pieces and ambiguous ones"),
+        (paid_once_more, "call records that disagree with the API's books"),
+        (unasked, "jobs of no upload"),
+    ],
+)
+def test_a_broken_promise_turns_its_row_red(result: Result, tampering: Tampering, row: str) -> None:
+    whole = tampering(result, only(result, kind="short"))
+    assert len(whole.verdict().wrong[row]) > len(result.verdict().wrong[row])

@@ -1,0 +1,214 @@
+"""End to end: whatever got lost, every upload ends; whoever floods, the others have their turn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+from dropscribe.cli import main
+from dropscribe.cli.embedded import pointed_at
+from functions.start.app import LEFT_FOR_RETURNING_S
+from local.cloud import REGION
+from tests.api_server import KEY, ApiServer, error, recorded
+from tests.conftest import DATA, ROOT
+from tests.route import EVERYTHING, Route
+
+SPEECH = DATA / "austen-0880.wav"
+COMPLETED, FAILED = "transcription.job.completed", "transcription.job.failed"
+
+
+@pytest.fixture(scope="module")
+def route(api_server: ApiServer) -> Iterator[Route]:
+    """With room for one job at a time, and this process's commands pointed at it."""
+    template = ROOT / "template.yaml"
+    with (
+        Route(
+            template,
+            api_url=api_server.base_url,
+            api_key=KEY,
+            parameters={"MaxJobs": "1"},
+            longest_wait_s=0.1,
+        ) as deployed,
+        pointed_at(deployed.cloud.environment),
+    ):
+        yield deployed
+
+
+def sweep(route: Route, **times: int) -> Any:
+    """A sweep by hand: of all that is there, unless told otherwise."""
+    return route.invoke("SweepFunction", EVERYTHING | times)
+
+
+def messages(route: Route, job: str) -> list[str]:
+    """Types of the notifications about a job."""
+    found = (news["message"] for news in route.received())
+    return [message["type"] for message in found if message["data"]["job_id"] == job]
+
+
+class TestSweep:
+    @pytest.fixture(autouse=True)
+    def swept_before(self, route: Route) -> None:
+        """What other tests have left is none of a test's business."""
+        sweep(route)
+
+    def test_an_upload_that_no_event_told_of_gets_its_job(self, route: Route) -> None:
+        with route.no_upload_events():
+            job = route.upload("lost/event.wav", SPEECH)
+        assert job not in route.jobs()
+        assert sweep(route, overdue_s=3600)["queued"] == 0, "it may still come"
+        found = sweep(route)
+        assert (found["queued"], found["reported"]) == (1, 0)
+        assert route.told(job)["type"] == COMPLETED
+        assert sweep(route)["queued"] == 0
+
+    def test_the_files_of_an_upload_that_was_found_late_give_way_to_a_newer_ones(
+        self, route: Route
+    ) -> None:
+        """It has no sequencer, and the newer one has."""
+        key = "lost/order.wav"
+        with route.no_upload_events():
+            older = route.upload(key, SPEECH)
+        sweep(route)
+        route.told(older)
+        newer = route.run(key, DATA / "two-lines.flac")["data"]["job_id"]
+        assert json.loads(route.files(key)[".receipt.json"])["job_id"] == newer
+
+    def test_a_failure_that_no_event_told_of_is_reported_once(self, route: Route) -> None:
+        with route.no_status_events():
+            job = route.upload("lost/failure.mp3", b"no recording")
+            route.ended(job)
+        assert route.files("lost/failure.mp3") == {}
+        assert sweep(route)["reported"] == 1
+        assert json.loads(route.files("lost/failure.mp3")[".error.json"])["job_id"] == job
+        route.told(job, FAILED)
+        assert sweep(route)["reported"] == 0
+        assert messages(route, job) == [FAILED]
+
+    def test_what_runs_is_left_alone(self, route: Route, api: ApiServer) -> None:
+        api.planned.append(error(429, "slow down", retry_after="4"))
+        job = route.upload("lost/running.wav", SPEECH, engine="openai", prompt="runs")
+        route.wait_for(lambda: api.requests)
+        assert sweep(route) | {"looked_at": 0} == {"looked_at": 0, "queued": 0, "reported": 0}
+        assert route.told(job)["type"] == COMPLETED
+        assert messages(route, job) == [COMPLETED]
+
+    @pytest.mark.parametrize(
+        "key", ["folder/", "lost/_dropscribe.json", "lost/a.wav.dropscribe.json", "speakers/a.wav"]
+    )
+    def test_what_is_no_recording_stays_without_a_job(self, route: Route, key: str) -> None:
+        route.s3.put_object(Bucket=route.uploads, Key=key, Body=b"")
+        assert sweep(route)["queued"] == 0
+
+
+class TestFlood:
+    def test_who_uploads_one_does_not_wait_for_all_of_another_tenants_flood(
+        self, route: Route
+    ) -> None:
+        # Five are with functions that wait for room when the other one comes.
+        flood = [
+            route.upload(f"flood/{at}.mp3", f"no recording {at}".encode(), tenant="noisy")
+            for at in range(10)
+        ]
+        one = route.upload("quiet.mp3", b"no recording", tenant="quiet")
+        started = {job: route.ended(job)["startDate"] for job in [*flood, one]}
+        after = [job for job in flood if started[job] > started[one]]
+        assert len(after) >= 2
+
+    def test_no_more_jobs_run_at_once_than_there_is_room_for(self, route: Route) -> None:
+        """Two functions start jobs here, and may look at the same moment."""
+        jobs = [route.upload(f"room/{at}.mp3", b"no recording") for at in range(4)]
+        spans = [(end["startDate"], end["stopDate"]) for end in map(route.ended, jobs)]
+        at_once = max(sum(begin <= at < end for begin, end in spans) for at, _ in spans)
+        assert at_once <= 2
+
+    def test_a_job_that_finds_no_room_goes_back_into_its_line_and_starts_later(
+        self, route: Route, api: ApiServer
+    ) -> None:
+        route.shorten("StartFunction", timeout_s=LEFT_FOR_RETURNING_S + 2)
+        api.planned.append(error(429, "slow down", retry_after="6"))
+        route.upload("room/first.wav", SPEECH, engine="openai", prompt="holds the room")
+        route.wait_for(lambda: api.requests)
+        second = route.upload("room/second.mp3", b"no recording")
+        route.wait_for(lambda: "no room for the job yet" in route.cloud.logs("StartFunction"))
+        assert second not in route.jobs()
+        assert route.ended(second)["status"] == "FAILED"
+        route.shorten("StartFunction", timeout_s=120)
+
+    def test_an_api_that_is_asked_too_much_slows_a_job_and_does_not_fail_it(
+        self, route: Route, api: ApiServer
+    ) -> None:
+        """More often than an API that is down is asked again."""
+        api.planned.extend([error(429, "slow down", retry_after="0")] * 30)
+        job = route.upload("rate/limited.wav", SPEECH, engine="openai", prompt="limited")
+        assert route.told(job)["type"] == COMPLETED
+        receipt = json.loads(route.files("rate/limited.wav")[".receipt.json"])
+        assert (receipt["calls"]["refused"], receipt["calls"]["answered"]) == (30, 1)
+
+
+def redrive(*arguments: str) -> Any:
+    return CliRunner().invoke(main, ["redrive", *arguments], catch_exceptions=False)
+
+
+def make_older(route: Route, job: str, days: int) -> None:
+    """As if an execution had ended that many days before it did."""
+    backend = stepfunctions_parser_backends[DEFAULT_ACCOUNT_ID][REGION]
+    execution: Any = backend.describe_execution(route.execution_arn(job))
+    execution.stop_date -= timedelta(days=days)
+
+
+class TestRedrive:
+    def fail(self, route: Route, api: ApiServer, key: str) -> str:
+        """A job whose key is wrong, which somebody puts right."""
+        api.down = recorded("error_401")
+        job = route.upload(key, SPEECH, engine="openai", prompt=key)
+        assert route.told(job, FAILED)["data"]["error"]["retryable"]
+        api.behave()
+        return job
+
+    def test_after_step_functions_own_time_a_job_goes_on_from_what_it_has(
+        self, route: Route, api: ApiServer, tmp_path: Any
+    ) -> None:
+        key = "again/old.wav"
+        job = self.fail(route, api, key)
+        make_older(route, job, days=15)
+        chunks = f"jobs/{job}/chunks/00000.flac"
+        made = route.s3.head_object(Bucket=route.work, Key=chunks)["LastModified"]
+        assert redrive(key, "--out", str(tmp_path)).exit_code == 0
+        assert route.told(job, COMPLETED)
+        assert f"{job}-2" in route.jobs()
+        receipt = json.loads(route.files(key)[".receipt.json"])
+        assert (receipt["job_id"], receipt["calls"]["answered"]) == (job, 1)
+        assert route.s3.head_object(Bucket=route.work, Key=chunks)["LastModified"] == made
+        again = redrive(f"{job}-2", "--out", str(tmp_path))
+        assert (again.exit_code, "it has completed" in again.output) == (1, True)
+
+    def test_all_that_failed_since_and_may_succeed_run_again(
+        self, route: Route, api: ApiServer, tmp_path: Any
+    ) -> None:
+        wanted = [self.fail(route, api, f"again/{at}.wav") for at in range(2)]
+        long_ago = self.fail(route, api, "again/long-ago.wav")
+        make_older(route, long_ago, days=3)
+        hopeless = route.run("again/letter.wav", b"Dear Sir or Madam")["data"]["job_id"]
+        done = redrive("--all-failed", "--since", "2d", "--out", str(tmp_path))
+        assert done.exit_code == 0, done.output
+        assert "cannot succeed as they are" in done.output
+        assert all(route.told(job, COMPLETED) for job in wanted)
+        assert messages(route, hopeless) == [FAILED]
+        assert messages(route, long_ago) == [FAILED]
+        nothing = redrive("--all-failed", "--since", "2d", "--out", str(tmp_path))
+        assert (nothing.exit_code, "Nothing to run again" in nothing.output) == (0, True)
+
+    def test_an_upload_whose_job_never_started_is_started(
+        self, route: Route, tmp_path: Any
+    ) -> None:
+        with route.no_upload_events():
+            job = route.upload("again/never.wav", SPEECH)
+        assert redrive("again/never.wav", "--out", str(tmp_path)).exit_code == 0
+        assert route.told(job)["type"] == COMPLETED
