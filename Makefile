@@ -1,5 +1,5 @@
 # `make help` lists what there is. Everything is installed by make itself, into .venv and .venv-tools.
-.PHONY: help demo test long chaos fuzz check lint template build conformance browser bench whisper image deploy pins clean
+.PHONY: help demo test long chaos fuzz check lint template build scan conformance browser bench whisper image deploy pins clean
 .DEFAULT_GOAL := help
 
 PINS := $(wildcard layers/*/requirements.txt) functions/transcribe_gpu/requirements.txt .ci/constraints.txt
@@ -48,6 +48,9 @@ template: .venv-tools/.ok ## cfn-lint, sam validate, asl-validator
 build: .venv-tools/.ok ## sam build, and each function's unzipped size
 	PATH="$(CURDIR)/.venv-tools/bin:$$PATH" .venv-tools/bin/sam build --cached --parallel
 	.venv-tools/bin/python .ci/sizes.py
+
+scan: .venv/.test .venv-scan/.ok ## checkov, a search for secrets, known vulnerabilities of pinned packages (needs the network)
+	PYTHONPATH=. .venv/bin/python .ci/scan.py
 
 conformance: .venv/.test .venv-tools/.ok .venv-conformance/.ok ## official SDKs against `dropscribe serve`
 	.venv/bin/python -m tests.conformance
@@ -102,6 +105,11 @@ deploy: build ## to your AWS account, asking for each parameter
 		install --silent --no-package-lock --no-save --prefix .venv-tools asl-validator@4.0.0 webvtt-parser@2.2.0
 	touch $@
 
+# checkov pins another boto3.
+.venv-scan/.ok: .ci/scan.txt
+	.ci/install .venv-scan --requirement .ci/scan.txt
+	touch $@
+
 # PyTorch and what runs Whisper on it, for comparison only: some 6 GB.
 .venv-bench/.ok: .venv/.ok bench/requirements.txt
 	.ci/install .venv-bench $(CONSTRAINTS) --requirement bench/requirements.txt --editable '.[whisper,voices,speech,server]'
@@ -128,13 +136,15 @@ deploy: build ## to your AWS account, asking for each parameter
 	touch $@
 
 # Take the newest versions that pyproject.toml and .ci/tools.in allow; those of layers and image stay as they are.
-pins: .venv/.ok ## renew .ci/constraints.txt and .ci/tools.txt
+pins: .venv/.ok ## renew .ci/constraints.txt, .ci/tools.txt and .ci/scan.txt
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras pyproject.toml \
 		--no-header --no-annotate $(patsubst %,--constraint %,$(filter-out .ci/%,$(PINS))) \
 		$$(sed -nE 's/^([a-z0-9-]+)==.*/--no-emit-package \1/p' $(filter-out .ci/%,$(PINS))) -o .ci/constraints.txt
-	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 .ci/tools.in \
-		--no-header --no-annotate -o .ci/tools.txt
+	for tools in tools scan; do \
+		.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 .ci/$$tools.in \
+			--no-header --no-annotate -o .ci/$$tools.txt || exit; \
+	done
 
 clean: ## remove everything that make made
-	rm -rf .venv .venv-bench .venv-browser .venv-tools .venv-conformance .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-browser .venv-scan .venv-tools .venv-conformance .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -82,6 +82,15 @@ def traces(route: Route, *texts: str) -> list[str]:
     ]
 
 
+def purge(route: Route, bucket: str, key: str, newest: int) -> None:
+    """Delete versions and markers of one key, the newest first."""
+    found = route.s3.list_object_versions(Bucket=bucket, Prefix=key)
+    every = [*found.get("DeleteMarkers", []), *found.get("Versions", [])]
+    mine = sorted((it for it in every if it["Key"] == key), key=lambda it: it["LastModified"])
+    for version in mine[-newest:]:
+        route.s3.delete_object(Bucket=bucket, Key=key, VersionId=version["VersionId"])
+
+
 def eventually(check: Any, within_s: float = 60) -> None:
     end = time.monotonic() + within_s
     while not check():
@@ -106,7 +115,10 @@ class TestForget:
         route.told(jobs[0])
         jobs.append(route.upload(key, b"no recording, but weasel words"))
         route.told(jobs[1])
+        # Of the first job the upload, of the second all that names it; but for its execution.
         route.s3.delete_object(Bucket=route.uploads, Key=key)
+        purge(route, route.uploads, key, newest=2)
+        purge(route, route.transcripts, f"{key}.error.json", newest=9)
         texts = (key + ".", *jobs, "weasel words")
         assert traces(route, *texts)
 

@@ -311,10 +311,11 @@ class Bucket:
         answer = client("s3").delete_objects(
             Bucket=self.name, Delete={"Objects": objects, "Quiet": True}
         )
-        named = {(version.key, version.id): version for version in versions}
         return {
-            named[error["Key"], error["VersionId"]]: f"{error['Code']}: {error.get('Message', '')}"
+            version: f"{error['Code']}: {error.get('Message', '')}"
             for error in answer.get("Errors", [])
+            for version in versions
+            if (version.key, version.id) == (error["Key"], error.get("VersionId", version.id))
         }
 
     def _delete_one(self, version: Version) -> dict[Version, str]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final
 
 from dropscribe.aws import Bucket, Version
@@ -96,11 +97,11 @@ class Recording:
         What another recording has put there stays: the `a.verbose.json` of `a` may as well be the
         `.json` of `a.verbose`. Then delete markers stay, too, or an older version would reappear.
         """
-        for suffix in SUFFIXES:
-            versions = self.transcripts.versions_of(self.key + suffix)
-            if not versions:
+        names = {self.key + suffix: suffix for suffix in SUFFIXES}
+        for key, versions in groupby(self.transcripts.versions(f"{self.key}."), _key):
+            if key not in names:
                 continue
-            strangers = self._strangers(suffix)
+            strangers = self._strangers(names[key])
             marked = [(version, self._job(version)) for version in versions]
             mine = [
                 (version, job)
@@ -111,10 +112,10 @@ class Recording:
             yield from ((v, job) for v, job in mine if alone or v.size is not None)
 
     def _strangers(self, suffix: str) -> set[str]:
-        """Jobs of the upload whose `.json` has the same name as this output of ours."""
-        between = suffix.removesuffix(".json")
-        shared = suffix.endswith(".json") and between
-        return set(_jobs(self.uploads, self.key + between)) if shared else set()
+        """Jobs of the upload whose `.json` is this output of ours, and whose ids look like ours."""
+        other = (self.key + suffix).removesuffix(".json")
+        alike = other != self.key and readable_name(other) == readable_name(self.key)
+        return set(_jobs(self.uploads, other)) if alike and suffix.endswith(".json") else set()
 
     def _job(self, output: Version) -> str | None:
         if output.size is None:
@@ -199,6 +200,10 @@ def _jobs(uploads: Bucket, key: str) -> dict[str, Version]:
     """The job of each version of an upload."""
     versions = (version for version in uploads.versions_of(key) if version.size is not None)
     return {job_id(uploads.name, key, version.id): version for version in versions}
+
+
+def _key(version: Version) -> str:
+    return version.key
 
 
 def _uri(bucket: Bucket, version: Version) -> str:
