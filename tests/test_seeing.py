@@ -214,7 +214,8 @@ class TestLines:
     def test_each_names_its_request_and_whether_it_began_cold(self, seen: Seen) -> None:
         for lines in seen.lines.values():
             assert all(line["function_request_id"] for line in lines)
-            assert next(line["cold_start"] for line in lines) is True
+            # Not always the first: a line is seen when its invocation has ended.
+            assert any(line["cold_start"] for line in lines)
             assert {line["cold_start"] for line in lines} <= {True, False}
 
     def test_a_step_tells_what_it_did_with_measures(self, seen: Seen) -> None:
