@@ -36,6 +36,7 @@ PARAMETERS: Final = {
     "Engine": "offline",
     "MaxAudioMinutes": "10",
     "MaxConcurrency": "1",
+    "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/own",
     "WhisperImageUri": f"{image.REGISTRY}/functions/transcribe_gpu:local",
     "WhisperProcessor": "cpu",
     "WhisperModel": str(TINY),
