@@ -8,6 +8,7 @@ used fails unless `UNUSED` says why it is there.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ PARAMETERS: Final = {
     "Engine": "offline",
     "MaxAudioMinutes": "10",
     "MaxConcurrency": "1",
+    "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/own",
     "WhisperImageUri": f"{image.REGISTRY}/functions/transcribe_gpu:local",
     "WhisperProcessor": "cpu",
     "WhisperModel": str(TINY),
@@ -54,6 +56,12 @@ MANAGED: Final = {
     "AWSXrayWriteOnlyAccess": "traces",
 }
 """AWS's own policies that roles may have, for what is no request on the embedded cloud."""
+
+
+ROW: Final = re.compile(r"^\| `(\w+)` \|(.*)$", re.MULTILINE)
+"""Of the table in docs/permissions.md: whose role, and the rest."""
+ACTION: Final = re.compile(r"`([a-z0-9]+:[A-Z]\w+)`")
+QUOTED: Final = re.compile(r'"([a-z0-9]+:[A-Z]\w+)"')
 
 
 @dataclass(frozen=True)
@@ -250,15 +258,37 @@ class TestRoles:
     def test_nothing_was_refused_but_a_stranger_s_key(self, compared: Compared) -> None:
         assert {*compared.denied} == {("NormalizeFunctionRole", "kms:Decrypt")}
 
-    def test_managed_policies_are_those_that_have_a_reason(self) -> None:
-        template = yaml_parse((ROOT / "template.yaml").read_text())
-        for resource in template["Resources"].values():
-            for name in {"CodeUri", "ContentUri", "DefinitionUri"} & set(resource["Properties"]):
-                resource["Properties"][name] = "s3://packaged/here"
-        managed = {
-            json.dumps(arn).rpartition("/")[2].split('"')[0]
-            for resource in transform(template)["Resources"].values()
-            if resource["Type"] == "AWS::IAM::Role"
-            for arn in resource["Properties"].get("ManagedPolicyArns", [])
-        }
-        assert managed == {*MANAGED}
+
+@pytest.fixture(scope="module")
+def roles() -> dict[str, dict[str, Any]]:
+    """Logical id → properties, of the template as SAM translates it."""
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    for resource in template["Resources"].values():
+        for name in {"CodeUri", "ContentUri", "DefinitionUri"} & set(resource["Properties"]):
+            resource["Properties"][name] = "s3://packaged/here"
+    return {
+        name: resource["Properties"]
+        for name, resource in transform(template)["Resources"].items()
+        if resource["Type"] == "AWS::IAM::Role"
+    }
+
+
+def test_managed_policies_are_those_that_have_a_reason(roles: dict[str, dict[str, Any]]) -> None:
+    managed = {
+        json.dumps(arn).rpartition("/")[2].split('"')[0]
+        for role in roles.values()
+        for arn in role.get("ManagedPolicyArns", [])
+    }
+    assert managed == {*MANAGED}
+
+
+def test_the_document_tells_of_each_role_what_it_may_do(roles: dict[str, dict[str, Any]]) -> None:
+    """The use of keys is one sentence for all."""
+    page = (ROOT / "docs" / "permissions.md").read_text()
+    told = {row[1]: {*ACTION.findall(row[2])} for row in ROW.finditer(page)}
+    policies = {name: json.dumps(role.get("Policies", [])) for name, role in roles.items()}
+    allowed = {
+        name.removesuffix("Role"): {a for a in QUOTED.findall(text) if not a.startswith("kms:")}
+        for name, text in policies.items()
+    }
+    assert told == {name: actions for name, actions in allowed.items() if actions}
