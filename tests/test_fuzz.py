@@ -20,13 +20,13 @@ NEITHER: dict[str, Any] = {"split": False, "whole": False, "harmless": None}
 SPEECH = DATA / "austen-0880.wav"
 
 
-def test_a_hundred_mutated_recordings_end_as_they_may() -> None:
-    outcomes = list(fuzz(7, range(100), processes=2))
+def test_sixty_mutated_recordings_end_as_they_may() -> None:
+    outcomes = list(fuzz(7, range(60), processes=2))
     assert [outcome for outcome in outcomes if outcome.problem] == [], report(outcomes, 7, 0)
-    assert len(outcomes) == 100
+    assert len(outcomes) == 60
     codes = {outcome.code for outcome in outcomes}
     assert {"decoded", "not_media"} <= codes
-    assert sum(outcome.traced for outcome in outcomes) == (10 if shutil.which("strace") else 0)
+    assert sum(outcome.traced for outcome in outcomes) == (6 if shutil.which("strace") else 0)
 
 
 def test_every_container_that_can_be_written_is_mutated(tmp_path: Path) -> None:
