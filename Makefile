@@ -1,5 +1,5 @@
 # `make help` lists what there is. Everything is installed by make itself, into .venv and .venv-tools.
-.PHONY: help demo test long chaos check lint template build scan conformance browser bench whisper image deploy pins clean
+.PHONY: help demo test long chaos fuzz check lint template build scan conformance browser bench whisper image deploy pins clean
 .DEFAULT_GOAL := help
 
 PINS := $(wildcard layers/*/requirements.txt) functions/transcribe_gpu/requirements.txt .ci/constraints.txt
@@ -21,13 +21,17 @@ test: .venv/.test .venv-tools/.ok ## every test, set-up included
 long: .venv/.test ## tests with hours of recordings, some minutes
 	.venv/bin/python -m pytest -m long
 
-# SEED: which faults strike. RATE: the share of everything that fails.
-UPLOADS ?= 300
+# SEED: which faults strike, which inputs are made: the same again for the same. RATE: the share of everything that fails.
 SEED ?= 1
+UPLOADS ?= 300
 RATE ?= 0.1
+INPUTS ?= 5000
 
 chaos: .venv/.test ## hundreds of uploads while a tenth of everything fails: UPLOADS, SEED, RATE; some 15 minutes
 	.venv/bin/python -m tests.chaos --uploads $(UPLOADS) --seed $(SEED) --rate $(RATE)
+
+fuzz: .venv/.test ## damaged and forged recordings through the normalize step: SEED, INPUTS; some 15 minutes
+	.venv/bin/python -m tests.fuzz --seed $(SEED) --inputs $(INPUTS)
 
 check: lint template build ## linters, types, template, state machine, build and sizes
 
@@ -59,6 +63,7 @@ bench: .venv/.test ## what the route, the client and long recordings cost, each 
 	.venv/bin/python -m bench.api
 	.venv/bin/python -m bench.long
 	.venv/bin/python -m bench.alignment
+	.venv/bin/python -m bench.confined
 
 whisper: .venv-bench/.ok ## bench engine whisper, the telling apart of speakers and the formats, beside others'
 	.venv-bench/bin/python -m bench.whisper

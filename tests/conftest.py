@@ -65,6 +65,7 @@ def media(tmp_path_factory: pytest.TempPathFactory, ffmpeg_on_path: None) -> Pat
     make("encrypted.mp4", "-i", str(speech), *protect[:3], protect[3] + "e632ccbb",
          "-encryption_kid", "a7e61c373e219033c21091fa607bf3b8")  # fmt: skip
     make("long.flac", "-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", "130")
+    make("click.wav", "-i", str(speech), "-af", "atrim=end_sample=15")
     for name in ("speech.mp3", "video.mp4", "web.mp4", "cover.mp3"):
         content = (folder / name).read_bytes()
         (folder / f"cut-{name}").write_bytes(content[: len(content) * 2 // 3])

@@ -20,6 +20,8 @@ import miniaudio
 import pytest
 
 from dropscribe.audio import (
+    DECODERS,
+    DEMUXERS,
     Normalized,
     Track,
     _is_encrypted_mp4,
@@ -173,11 +175,24 @@ class TestHostileMedia:
         )
 
 
+def test_every_name_on_the_whitelists_is_one_of_ffmpegs() -> None:
+    """A wrong one would keep its recordings out without a word."""
+    assert {name for name in DECODERS if not known("decoder", name)} == set()
+    assert {name for name in DEMUXERS if not known("demuxer", name)} == set()
+
+
+def known(kind: str, name: str) -> bool:
+    command = ["ffmpeg", "-hide_banner", "-h", f"{kind}={name}"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return not re.search(r"Unknown|not recognized", done.stdout + done.stderr)
+
+
 class TestBadMedia:
     @pytest.mark.parametrize(
         ("name", "start"),
         [
             ("empty.mp3", "empty_audio: the file is empty: upload it again"),
+            ("click.wav", "empty_audio: the sound track is empty"),
             ("text.mp3", "not_media: this is no audio or video file that can be read"),
             ("silent-video.mp4", "no_audio_stream: the file has no sound track"),
             ("encrypted.mp4", "not_media: the file is encrypted or DRM-protected"),
@@ -236,6 +251,20 @@ class TestBadMedia:
     ) -> None:
         own_ffmpeg("kill -9 $$")
         with pytest.raises(Unavailable, match=r"^internal: ffmpeg was killed by signal 9 \(Killed"):
+            run(DATA / "austen-0880.wav")
+
+    def test_an_ffmpeg_that_cannot_run_is_not_the_recordings_fault(
+        self, run: Run, own_ffmpeg: Callable[[str], None]
+    ) -> None:
+        own_ffmpeg("echo 'error while loading shared libraries: libx.so' >&2; exit 127")
+        with pytest.raises(Unavailable, match=r"^internal: ffmpeg cannot be started: .* libx\.so$"):
+            run(DATA / "austen-0880.wav")
+
+    def test_a_missing_ffmpeg_is_not_the_recordings_fault(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(Unavailable, match=r"^internal: ffmpeg cannot be started: .*No such"):
             run(DATA / "austen-0880.wav")
 
     def test_a_full_disk_is_not_taken_for_a_shorter_recording(

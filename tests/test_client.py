@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -609,6 +610,15 @@ class TestLostAnswers:
         assert (type(failed), failed.code) == (Rejected, "timed_out")
         assert asking.ledger.states == ["answered"]
 
+    def test_an_answer_that_unpacks_without_end_ends(self, api: ApiServer, make: Make) -> None:
+        packed = gzip.compress(b'{"text": "' + bytes(80 << 20))
+        api.down = Answer(200, packed, headers={"content-encoding": "gzip"})
+        asking = make()
+        failed = asking.refusal()
+        assert (type(failed), failed.code) == (Rejected, "engine_unavailable")
+        assert "broke off its answer (RemoteProtocolError), which was billed" in str(failed)
+        assert asking.ledger.states == ["answered"]
+
     def test_a_refusal_is_heard_though_the_upload_was_not_read(
         self, api: ApiServer, make: Make, tmp_path: Path
     ) -> None:
@@ -902,6 +912,17 @@ class TestKeys:
         failed = make().refusal()
         assert "bad key ***" in failed.message
         assert KEY not in f"{failed!r} {failed.said!r}"
+
+    def test_a_server_that_sends_us_elsewhere_is_not_followed(
+        self, api: ApiServer, make: Make
+    ) -> None:
+        """The key and the recording would go along."""
+        with ApiServer() as elsewhere:
+            address = f"{elsewhere.base_url}/audio/transcriptions"
+            api.down = Answer(307, b"", headers={"location": address})
+            failed = make().refusal()
+            assert elsewhere.requests == []
+        assert (type(failed), failed.code) == (Rejected, "engine_unavailable")
 
     @pytest.mark.parametrize("streamed", [False, True])
     def test_a_key_that_is_a_common_word_is_not_taken_out_of_a_transcript(

@@ -333,6 +333,33 @@ def queries(alarm: Json) -> list[Json]:
     return [query.get("Fn::If", [None, query])[1] for query in alarm.get("Metrics", [])]
 
 
+def computed(expression: str, measured: dict[str, float | None]) -> float | None:
+    """One period of CloudWatch's metric math, as far as the template uses it; None: no value."""
+
+    def fill(values: Any, default: float) -> Any:
+        if isinstance(values, list):
+            return [default if value is None else value for value in values]
+        return default if values is None else values
+
+    def total(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return sum(known) if known else None
+
+    functions: dict[str, Any] = {
+        "IF": lambda condition, yes, no: yes if condition else no,
+        "FILL": fill,
+        "SUM": total,
+        "METRICS": lambda part: [value for name, value in measured.items() if part in name],
+    }
+    try:
+        value: float | None = eval(  # noqa: S307 - the template's own words
+            expression.replace(" AND ", " and "), {"__builtins__": {}}, functions | measured
+        )
+    except TypeError:  # of a metric without a value, and no FILL around it
+        return None
+    return value
+
+
 ENDS_BY_HAND: Final = {
     "FailEventLostAlarm",
     "FailReportLostAlarm",
@@ -395,18 +422,65 @@ class TestAlarms:
         ("metric", "alarms"),
         [
             ("Throttles", {"ThrottlesAlarm"}),
-            ("Errors", {"StepErrorsAlarm", "FunctionErrorsAlarm"}),
+            ("Errors", {"StepErrorsAlarm", "FunctionErrorsAlarm", "SweepErrorsAlarm"}),
         ],
     )
     def test_no_function_is_left_out(self, resources: Json, metric: str, alarms: set[str]) -> None:
         watched = {
             ref
             for name in alarms
-            for query in queries(resources[name]["Properties"])
-            if query.get("MetricStat", {}).get("Metric", {}).get("MetricName") == metric
+            for query in queries(resources[name]["Properties"]) or [resources[name]["Properties"]]
+            if query.get("MetricStat", {}).get("Metric", query).get("MetricName") == metric
             for ref in re.findall(r"\w+Function\b", json.dumps(query))
         }
         assert watched == set(of_type(resources, "AWS::Lambda::Function"))
+
+    @pytest.mark.parametrize(
+        ("name", "measured", "goes_off"),
+        [
+            ("FailedExecutionsAlarm", {"failed": 1}, False),
+            ("FailedExecutionsAlarm", {"failed": 12, "succeeded": 40}, False),
+            ("FailedExecutionsAlarm", {"failed": 12, "succeeded": 12}, True),
+            ("FailedExecutionsAlarm", {"failed": 10}, True),
+            ("FailedExecutionsAlarm", {"succeeded": 10}, False),
+            ("OurFailuresAlarm", {"failures": 0, "share": 0.0}, False),
+            ("OurFailuresAlarm", {"failures": 1, "share": 1.0}, False),
+            ("OurFailuresAlarm", {"failures": 3, "share": 0.01}, False),
+            ("OurFailuresAlarm", {"failures": 3, "share": 0.1}, True),
+            ("NothingStartsAlarm", {}, False),
+            ("NothingStartsAlarm", {"waiting": 0}, False),
+            ("NothingStartsAlarm", {"waiting": 3, "taken": 1}, False),
+            ("NothingStartsAlarm", {"waiting": 3}, True),
+            ("NoJobStartsAlarm", {"waiting": 0, "hidden": 0}, False),
+            ("NoJobStartsAlarm", {"waiting": 40, "hidden": 5, "taken": 2}, False),
+            ("NoJobStartsAlarm", {"waiting": 0, "hidden": 1}, True),
+            ("NoJobStartsAlarm", {"waiting": 40}, True),
+            # One bad upload: the run is an error to Lambda, and expected.
+            (
+                "StepErrorsAlarm",
+                {"errors_normalize": 1, "expected_normalize": 1, "runs_normalize": 1},
+                False,
+            ),
+            ("StepErrorsAlarm", {"errors_transcribe": 3, "runs_transcribe": 100}, False),
+            (
+                "StepErrorsAlarm",
+                {"errors_transcribe": 8, "runs_transcribe": 9, "runs_normalize": 3},
+                True,
+            ),
+            ("FunctionErrorsAlarm", {"errors_ingest": 0, "errors_format": 0}, False),
+            ("FunctionErrorsAlarm", {"errors_fail": 1}, True),
+            ("ThrottlesAlarm", {"throttles_transcribe": 1}, True),
+        ],
+    )
+    def test_it_goes_off_when_it_should_and_not_for_one_bad_upload(
+        self, resources: Json, name: str, measured: dict[str, float], *, goes_off: bool
+    ) -> None:
+        alarm = resources[name]["Properties"]
+        (expression,) = (q["Expression"] for q in queries(alarm) if "Expression" in q)
+        fetched = {q["Id"]: measured.get(q["Id"]) for q in queries(alarm) if "MetricStat" in q}
+        assert set(measured) <= set(fetched)
+        value = computed(expression, fetched)
+        assert (value is not None and value >= alarm["Threshold"]) is goes_off
 
     def test_news_of_a_failed_job_that_not_even_its_queue_took_has_an_alarm(
         self, resources: Json

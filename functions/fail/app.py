@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -15,8 +15,11 @@ from dropscribe.stages.fail import Desk, fail
 
 logger = Logger()
 
+JOB_ID_PATH: Final = "detail.input && powertools_json(detail.input).job_id || detail.name"
+"""EventBridge leaves out an input that is too large; a job's later runs have names of their own."""
 
-@step(logger, job_id_path="detail.name")
+
+@step(logger, job_id_path=JOB_ID_PATH)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     failed = ExecutionFailed.model_validate(event)
     work, transcripts = Bucket(os.environ["WORK_BUCKET"]), Bucket(os.environ["TRANSCRIPTS_BUCKET"])

@@ -44,7 +44,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def begun(record: SQSRecord, deadline: float) -> bool:
     """Whether its job has begun, now or before. Else the message is soon looked at again."""
-    job, waited_s = ExecutionInput.model_validate_json(record.body), queue_seconds(record)
+    logger.append_keys(message_id=record.message_id)
+    job = ExecutionInput.model_validate_json(record.body)
     logger.set_correlation_id(job.job_id)
     most = int(os.environ["MAX_JOBS"])
     started = start(job, os.environ["STATE_MACHINE_ARN"], most, deadline)
@@ -52,6 +53,7 @@ def begun(record: SQSRecord, deadline: float) -> bool:
         give_back(record)
         logger.info("no room for the job yet", running_at_most=most)
         return False
+    waited_s = queue_seconds(record)
     said = "job started" if started else "job has ended already"
     logger.info(said, queue_ms=round(waited_s * 1000))
     emit(

@@ -11,14 +11,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropscribe.aws import Bucket
 from dropscribe.messages import SweepRequest
-from dropscribe.seeing import Measure, emit, step
+from dropscribe.seeing import Measure, emit, of_failed, step
 from dropscribe.stages.fail import Desk
 from dropscribe.stages.sweep import Sweeper
 
 logger = Logger()
 
 
-@step(logger, job_id_path="id")
+@step(logger)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     request = SweepRequest.model_validate(event)
     transcripts, work = Bucket(os.environ["TRANSCRIPTS_BUCKET"]), Bucket(os.environ["WORK_BUCKET"])
@@ -30,8 +30,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     )
     until = datetime.now(UTC) - timedelta(seconds=request.overdue_s)
     swept = sweeper.sweep(until, timedelta(seconds=request.window_s))
-    say = logger.warning if swept.lost else logger.info
-    say("swept", looked_at=swept.looked_at, queued=swept.queued, reported=swept.reported)
+    for job in swept.queued:
+        logger.set_correlation_id(job)
+        logger.warning("lost job", mended="queued")
+    for job, failure in swept.reported:
+        logger.set_correlation_id(job)
+        logger.warning("lost job", mended="told", code=failure.code, stage=failure.stage)
+        emit(*of_failed(failure))
+    logger.set_correlation_id(None)
+    logger.info("swept", looked_at=swept.looked_at, lost=swept.lost)
     emit(Measure("LostUploads", swept.lost))
     return {
         "looked_at": swept.looked_at,

@@ -24,7 +24,7 @@ import ffmpeg
 
 from dropscribe.confine import NOT_STARTED
 from dropscribe.confined import Limits, confined
-from dropscribe.errors import JobError, Rejected, Unavailable
+from dropscribe.errors import ErrorCode, JobError, Rejected, Unavailable
 from dropscribe.spans import Span
 
 SAMPLE_RATE_HZ: Final = 16_000
@@ -35,7 +35,7 @@ SAMPLE_BYTES: Final = 2
 DEMUXERS: Final = (
     *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dts", "eac3", "flac", "flv"),
     *("gsm", "matroska", "webm", "mov", "mp4", "m4a", "3gp", "3g2", "mj2", "mp3", "mpeg"),
-    *("mpegts", "ogg", "rm", "spx", "tta", "voc", "w64", "wav", "wv"),
+    *("mpegts", "ogg", "rm", "tta", "voc", "w64", "wav", "wv"),
 )
 """Containers that recordings come in. Playlists, concat scripts and images stay out: they can make
 ffmpeg open local files and addresses."""
@@ -49,7 +49,17 @@ _PCM: Final = tuple(
 DECODERS: Final = (
     *("aac", "aac_latm", "ac3", "alac", "amrnb", "amrwb", "ape", "cook", "dca", "eac3", "flac"),
     *("g723_1", "g729", "g722", "g726", "g726le", "gsm", "gsm_ms", "mp1", "mp1float", "mp2"),
-    *("mp2float", "mp3", "mp3float", "nellymoser", "opus", "ra_144", "ra_288", "speex", "truehd"),
+    *(
+        "mp2float",
+        "mp3",
+        "mp3float",
+        "nellymoser",
+        "opus",
+        "real_144",
+        "real_288",
+        "speex",
+        "truehd",
+    ),
     *("truespeech", "tta", "vorbis", "wavpack", "wmalossless", "wmapro", "wmav1", "wmav2"),
     *("wmavoice", "adpcm_ima_wav", "adpcm_ima_qt", "adpcm_ms", "adpcm_g722", "adpcm_g726"),
     *("adpcm_g726le", "adpcm_swf", "adpcm_yamaha", *_PCM),
@@ -59,6 +69,8 @@ DECODERS: Final = (
 SHORTENED: Final = 0.02
 """Part of the announced length, and at least a quarter of a second, that may be missing before we
 call a recording damaged."""
+FEWEST_SAMPLES: Final = 16
+"""That a FLAC file can hold (RFC 9639, section 8.2): a thousandth of a second."""
 MOST_CHANNELS: Final = 64
 """That ffmpeg's `pan` filter can mix."""
 MOST_STREAMS: Final = 64
@@ -70,7 +82,7 @@ MEMORY_BYTES: Final = 2 << 30
 BESIDE_TRACK_BYTES: Final = 64 << 20
 """That a file of ffmpeg's may be longer than the longest track: of the log, and of pauses."""
 MOST_FILES: Final = 64
-"""Open at the same time; 8 are."""
+"""Open at the same time; 12 are."""
 LONGEST_GAP_S: Final = 1800
 """Of silence put where a recording's times leave a gap: ffmpeg holds it in memory (about
 100 MB). Times that jump further are taken for an error, and said."""
@@ -142,7 +154,7 @@ def normalize(
     if source.stat().st_size == 0:
         raise Rejected("empty_audio", "the file is empty: upload it again")
     if _is_encrypted_mp4(source):
-        raise _protected()
+        raise Rejected("not_media", _PROTECTED)
     if split:
         _check_stereo(run)
     targets = [folder / f"track-{index}.pcm" for index in range(2 if split else 1)]
@@ -343,8 +355,9 @@ class _Run:
             text = _read_log(log)
         if status < 0:
             raise _killed(-status)
-        if status == NOT_STARTED:
-            raise Unavailable("internal", f"ffmpeg was not started: {_last_error(text)}")
+        if status in (NOT_STARTED, _LIBRARY_MISSING):
+            said = _printable(text.strip()[-200:])
+            raise Unavailable("internal", f"ffmpeg cannot be started: {said}")
         return text, status
 
     def _limits(self, left_s: float) -> Limits:
@@ -357,6 +370,8 @@ class _Run:
         )
 
 
+_LIBRARY_MISSING: Final = 127
+"""Exit status of the dynamic loader; of ffmpeg's errors none has it."""
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH")
 """Lambda's Python finds its library by the second one."""
 
@@ -417,36 +432,55 @@ def _check_decoded(log: str, status: int, targets: list[Path]) -> None:
             f"the file has more than {MOST_STREAMS} streams: upload its sound track alone",
         )
     _check_rate(log)
-    if all(target.exists() and _samples(target) for target in targets):
+    if all(target.exists() and _samples(target) >= FEWEST_SAMPLES for target in targets):
         return
-    if status and re.search(r"Cannot allocate memory|pthread_create\(\) failed", log):
-        raise Rejected(
-            "not_media",
-            f"decoding it asks for more than {MEMORY_BYTES >> 30} GB of memory, it is damaged: "
-            "upload another copy",
-        )
-    if re.search(r"\bDRM\b|encrypt|activation_bytes", log, re.IGNORECASE):
-        raise _protected()
-    if "matches no streams" in log:
-        raise Rejected("no_audio_stream", "the file has no sound track: nothing to transcribe")
-    if "Skipped opening external track" in log:
-        raise Rejected("not_media", "its sound is in another file: upload it in one")
-    if "moov atom not found" in log:
-        raise Rejected(
-            "not_media", "the file was cut off before its index (moov): upload the whole file"
-        )
+    raise _undecoded(log, status)
+
+
+def _undecoded(log: str, status: int) -> Rejected:
+    """Why there is no sound, as far as ffmpeg said."""
+    for pattern, code, message in _REASONS:
+        if re.search(pattern, log, re.IGNORECASE):
+            return Rejected(code, message)
     if "Audio:" in log and status == 0:
-        raise Rejected("empty_audio", "the sound track is empty: nothing to transcribe")
+        return Rejected("empty_audio", "the sound track is empty: nothing to transcribe")
     if "Audio:" in log:
-        raise Rejected(
+        return Rejected(
             "not_media",
             f"the sound track cannot be decoded, it is damaged or encrypted ({_last_error(log)})",
         )
-    raise Rejected(
+    return Rejected(
         "not_media",
         f"this is no audio or video file that can be read ({_last_error(log)}): "
         "upload mp3, m4a, mp4, wav, flac, ogg, webm or another common container",
     )
+
+
+_PROTECTED: Final = "the file is encrypted or DRM-protected: upload an unprotected copy"
+_REASONS: Final[tuple[tuple[str, ErrorCode, str], ...]] = (
+    (
+        r"Cannot allocate memory|pthread_create\(\) failed",
+        "not_media",
+        f"decoding it asks for over {MEMORY_BYTES >> 30} GB of memory: upload it in another format",
+    ),
+    (r"\bDRM\b|encrypt|activation_bytes", "not_media", _PROTECTED),
+    (
+        "matches no streams",
+        "no_audio_stream",
+        "the file has no sound track: nothing to transcribe",
+    ),
+    (
+        "Skipped opening external track",
+        "not_media",
+        "its sound is in another file: upload it in one",
+    ),
+    (
+        "moov atom not found",
+        "not_media",
+        "the file was cut off before its index (moov): upload the whole file",
+    ),
+)
+"""What ffmpeg says, and what that means, where nothing could be decoded."""
 
 
 def _is_disk_full(log: str) -> bool:
@@ -560,12 +594,6 @@ def _last_error(log: str) -> str:
 def _printable(said: str) -> str:
     """Some of it is the upload's own text, and it ends on terminals."""
     return "".join(letter if letter.isprintable() else "?" for letter in said[:200])
-
-
-def _protected() -> Rejected:
-    return Rejected(
-        "not_media", "the file is encrypted or DRM-protected: upload an unprotected copy"
-    )
 
 
 _LARGEST_MOOV_BYTES: Final = 64 << 20

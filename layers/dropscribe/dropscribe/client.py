@@ -77,6 +77,8 @@ LONGEST_WAIT_S: Final = 120.0
 CONNECT_TIMEOUT_S: Final = 10.0
 PIECE_BYTES: Final = 256 << 10
 """Of a file, in memory at a time."""
+LARGEST_ANSWER_BYTES: Final = 64 << 20
+"""Unpacked. A long chunk with the times of its words is about 1 MB."""
 
 _KINDS: Final[dict[tuple[str, str], type[ApiObject]]] = {
     ("transcribe", "json"): Transcription,
@@ -374,8 +376,12 @@ class _Exchange:
         )
 
     def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
-        """The body, unless it comes so slowly that the caller's time runs out."""
+        """The body, unless it comes so slowly that the caller's time runs out, or is too large."""
+        size = 0
         for piece in response.iter_bytes():
+            size += len(piece)
+            if size > LARGEST_ANSWER_BYTES:
+                raise httpx.RemoteProtocolError("the answer is too large")
             yield piece
             if time.monotonic() > self.deadline:
                 raise httpx.ReadTimeout("the answer came too slowly")

@@ -59,6 +59,7 @@ class Metric:
 
 
 _OF_JOBS: Final = (
+    Metric("JobsQueued", "Count", "an event about an upload, put in the queue of jobs"),
     Metric("JobsStarted", "Count", "an upload whose execution was started"),
     Metric("JobsCompleted", "Count", "a job whose outputs are written"),
     Metric("JobsFailed", "Count", "a job reported as failed", "error_code", totalled=True),
@@ -129,10 +130,10 @@ def _write(like: Metric, measures: list[Measure]) -> None:
     line.flush_metrics()
 
 
-def step(logger: Logger, job_id_path: str) -> Callable[[Handler], Handler]:
+def step(logger: Logger, job_id_path: str | None = None) -> Callable[[Handler], Handler]:
     """Decorate a handler: its lines name job and request, and its error has one before it goes on.
 
-    `job_id_path`: where its event has the job's id.
+    `job_id_path`: where its event has the job's id; None where the handler finds it.
     """
 
     def decorate(handler: Handler) -> Handler:

@@ -14,7 +14,8 @@ from itertools import islice
 from typing import Final
 
 from dropscribe import aws
-from dropscribe.aws import Bucket, Execution, Version
+from dropscribe.aws import Bucket, Version
+from dropscribe.errors import Failure
 from dropscribe.formats import LONGEST_KEY_BYTES, RECEIPT_SUFFIX
 from dropscribe.job import Source, job_id_of
 from dropscribe.publish import JOB
@@ -34,7 +35,7 @@ class Swept:
     """Uploads that should have ended by now."""
     queued: tuple[str, ...] = ()
     """Jobs that had never started."""
-    reported: tuple[str, ...] = ()
+    reported: tuple[tuple[str, Failure], ...] = ()
     """Jobs that had failed, and nobody was told."""
 
     @property
@@ -67,13 +68,15 @@ class Sweeper:
     def sweep(self, until: datetime, window: timedelta) -> Swept:
         """Look at every version that was uploaded in the `window` before `until`."""
         overdue = self._recordings(until - window, until)
-        looked_at, queued, reported = 0, list[str](), list[str]()
+        looked_at, queued, reported = 0, list[str](), list[tuple[str, Failure]]()
         with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
             while batch := list(islice(overdue, BATCH)):
                 looked_at += len(batch)
                 for source, found in zip(batch, pool.map(self._mended, batch), strict=True):
-                    if found:
-                        (queued if found == "queued" else reported).append(job_id_of(source))
+                    if isinstance(found, Failure):
+                        reported.append((job_id_of(source), found))
+                    elif found:
+                        queued.append(job_id_of(source))
         return Swept(looked_at, tuple(queued), tuple(reported))
 
     def _recordings(self, since: datetime, until: datetime) -> Iterator[Source]:
@@ -83,16 +86,16 @@ class Sweeper:
                 if is_recording(source):
                     yield source
 
-    def _mended(self, source: Source) -> str | None:
-        """`queued` or `reported`; None where there is nothing to mend."""
+    def _mended(self, source: Source) -> Failure | bool:
+        """The failure that was told of, or whether the job was queued."""
         job = job_id_of(source)
         if self._has_receipt(source, job):
-            return None
+            return False
         run = aws.latest_run(self.state_machine_arn, job)
         if run is None:
             enqueue(source, self.queue_url)
-            return "queued"
-        return "reported" if self._reported_now(run) else None
+            return True
+        return (fail(run.arn, self.desk) if run.failed else None) or False
 
     def _has_receipt(self, source: Source, job: str) -> bool:
         """The quick answer for nearly all: S3 takes far more questions than Step Functions."""
@@ -101,6 +104,3 @@ class Sweeper:
             return False
         found = self.desk.transcripts.head(key)
         return found is not None and found.metadata.get(JOB) == job
-
-    def _reported_now(self, run: Execution) -> bool:
-        return run.failed and fail(run.arn, self.desk) is not None
