@@ -16,9 +16,12 @@ from click.testing import CliRunner, Result
 
 from dropscribe.cli import main
 from dropscribe.cli.embedded import pointed_at
+from dropscribe.errors import Rejected
+from dropscribe.job import asked_key, calls_prefix, stop_key, stopped_key
 from tests.api_server import KEY, ApiServer, error, recorded
 from tests.conftest import DATA, ROOT
 from tests.route import Route
+from tests.stages import stages
 
 SPEECH: Final = DATA / "austen-0880.wav"
 OTHER: Final = DATA / "two-lines.flac"
@@ -53,9 +56,13 @@ def api(server: ApiServer) -> ApiServer:
     return server
 
 
-def forget(route: Route, *arguments: str) -> Result:
+def dropscribe(route: Route, *arguments: str) -> Result:
     with pointed_at(route.cloud.environment):
-        return CliRunner().invoke(main, ["forget", *arguments], catch_exceptions=False)
+        return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def forget(route: Route, *arguments: str) -> Result:
+    return dropscribe(route, "forget", *arguments)
 
 
 def kept(route: Route) -> dict[tuple[str, str, str], bytes]:
@@ -145,17 +152,23 @@ class TestForget:
         assert len(api.requests) == 1
         assert kept(route) == before
         assert not [n for n in route.received() if n["message"]["data"]["job_id"] == job]
+        assert dropscribe(route, "redrive", "--all-failed", "--since", "1h").exit_code == 0
+        refused = dropscribe(route, "redrive", job)
+        assert (refused.exit_code, "it was forgotten" in refused.stderr) == (1, True)
+        assert kept(route) == before
 
     def test_a_request_that_would_be_repeated_is_not(self, route: Route, api: ApiServer) -> None:
         before = kept(route)
-        api.planned += [error(503, "busy", retry_after="2")] * 5
+        api.planned += [error(503, "busy", retry_after="2")] * 99
         job = route.upload("busy.wav", SPEECH, prompt="busy")
         eventually(lambda: api.requests)
         result = forget(route, "busy.wav", "--yes")
         assert result.exit_code == 0, result.output
         assert route.describe(job)["status"] == "ABORTED"
-        assert len(api.requests) == 1
+        asked = len(api.requests)
         assert kept(route) == before
+        time.sleep(2.5)
+        assert len(api.requests) == asked
 
     def test_an_event_that_comes_after_all_starts_nothing(
         self, route: Route, api: ApiServer
@@ -184,6 +197,29 @@ class TestForget:
         assert "late.wav" not in execution["input"]
         assert kept(route) == before
         assert not [n for n in route.received() if n["message"]["data"]["job_id"] == job]
+
+
+class TestStop:
+    def test_no_request_is_sent_once_the_recording_is_being_forgotten(self, api: ApiServer) -> None:
+        with stages(api.base_url) as staged:
+            manifest = staged.begin(SPEECH, model="whisper-1")
+            staged.work.write(stop_key(manifest.job_id), b"", "text/plain")
+            with pytest.raises(Rejected, match="is being forgotten"):
+                staged.chunk(manifest, 0)
+            assert staged.work.head(stopped_key(manifest.job_id, "00000"))
+            assert list(staged.work.keys(calls_prefix(manifest.job_id))) == []
+        assert api.requests == []
+
+    def test_where_an_answer_will_be_is_known_before_it_is_asked_for(self, api: ApiServer) -> None:
+        """Of a run that dies there is no record of the chunk."""
+        with stages(api.base_url) as staged:
+            manifest = staged.begin(SPEECH, model="whisper-1")
+            staged.dying.add(0)
+            with pytest.raises(KeyboardInterrupt):
+                staged.chunk(manifest, 0)
+            where = (staged.work.read(asked_key(manifest.job_id, "00000")) or b"").decode()
+            assert staged.work.head(where) is None
+            assert staged.chunk(manifest, 0).chunk.result_key == where
 
 
 class TestRetention:

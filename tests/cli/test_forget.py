@@ -27,8 +27,8 @@ OUTPUT_NAMES: Final = {
     "UploadsBucketName": "uploads",
     "TranscriptsBucketName": "transcripts",
     "WorkBucketName": "work",
-    "UploadsQueueUrl": "-",
-    "UploadsDeadLetterQueueUrl": "-",
+    **dict.fromkeys(("UploadsQueueUrl", "UploadsDeadLetterQueueUrl"), "-"),
+    **dict.fromkeys(("JobsQueueUrl", "JobsDeadLetterQueueUrl"), "-"),
 }
 TEMPLATE: Final = {
     "Resources": {

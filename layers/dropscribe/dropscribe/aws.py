@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from dropscribe.errors import Rejected
-from dropscribe.job import run_name
+from dropscribe.job import FORGOTTEN, RESERVED, run_name
 
 _PIECE_BYTES: Final = 1 << 20
 """Of a download, in memory at a time."""
@@ -389,6 +389,11 @@ class Execution:
     @property
     def failed(self) -> bool:
         return self.status in FAILED_STATUSES
+
+    @property
+    def forgotten(self) -> bool:
+        """Its recording was: nobody is told of it, and nothing is to be run again."""
+        return self.error == FORGOTTEN or RESERVED in json.loads(self.input)
 
 
 def execution(arn: str) -> Execution | None:

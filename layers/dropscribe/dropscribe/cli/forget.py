@@ -16,7 +16,7 @@ from dropscribe import aws
 from dropscribe.aws import Bucket, Execution, Task, Version
 from dropscribe.cli.display import printable
 from dropscribe.cli.stack import Stack
-from dropscribe.formats import ERROR_SUFFIX, RECEIPT_SUFFIX
+from dropscribe.formats import RECEIPT_SUFFIX
 from dropscribe.job import (
     FORGOTTEN,
     RESERVED,
@@ -25,6 +25,7 @@ from dropscribe.job import (
     job_of_run,
     late_output_key,
     manifest_key,
+    reported_key,
     stop_key,
     stopped_key,
 )
@@ -35,7 +36,7 @@ from dropscribe.traces import Recording, Removed, Traces
 LONGEST_IN_QUEUES: Final = timedelta(days=28)
 """An upload's message waits 14 days at most in each queue on its way to becoming a job."""
 REPORTED_WITHIN: Final = timedelta(minutes=1)
-"""After a job failed: until its error object is written, as a rule within seconds."""
+"""After a job failed: as a rule it takes seconds."""
 LONGEST_AT_WORK: Final = timedelta(days=1)
 """After an execution's end no function of it is at work; the template's are much quicker."""
 CLOCKS: Final = timedelta(seconds=2)
@@ -179,22 +180,22 @@ class _Ending:
             last = [manifest_key(job)]
         else:
             last = [late_output_key(job, RECEIPT_SUFFIX)]
-            receipts = _written(self.stack.transcripts, self.recording.key + RECEIPT_SUFFIX, task)
+            receipt = self.recording.key + RECEIPT_SUFFIX
+            receipts = _written(self.stack.transcripts, receipt, task.scheduled)
             if any(self._is_of(job, version) for version in receipts):
                 return True
-        return any(_written(work, key, task) for key in last)
+        return any(_written(work, key, task.scheduled) for key in last)
 
     def _is_to_be_reported(self, job: str) -> bool:
-        """Whether an error object may still be on its way."""
+        """Whether its failure may still be about to be told, and noted."""
         execution = self._run(job)
         if execution is None or execution.stopped is None or execution.status == "SUCCEEDED":
             return False
-        if execution.error == FORGOTTEN or RESERVED in json.loads(execution.input):
+        if execution.forgotten:
             return False
         if datetime.now(UTC) - execution.stopped > REPORTED_WITHIN:
             return False
-        errors = self.stack.transcripts.versions_of(self.recording.key + ERROR_SUFFIX)
-        return not any(self._is_of(job, version) for version in errors)
+        return not _written(self.stack.work, reported_key(job), execution.stopped)
 
     def _is_of(self, job: str, output: Version) -> bool:
         if output.size is None:
@@ -203,11 +204,10 @@ class _Ending:
         return stored is not None and stored.metadata.get(JOB) == job
 
 
-def _written(bucket: Bucket, key: str, task: Task) -> list[Version]:
-    """Versions of an object since a function was called."""
-    since = task.scheduled - CLOCKS
-    versions = bucket.versions_of(key)
-    return [version for version in versions if version.size is not None if version.modified > since]
+def _written(bucket: Bucket, key: str, since: datetime) -> list[Version]:
+    """Versions of an object that are not older."""
+    versions = (version for version in bucket.versions_of(key) if version.size is not None)
+    return [version for version in versions if version.modified > since - CLOCKS]
 
 
 def _print_json(stack: Stack, key: str, jobs: list[str], removed: Removed) -> None:

@@ -91,7 +91,7 @@ def redrive_all(stack: Stack, since: datetime, out: Path, *, as_json: bool) -> i
     arns = aws.failed_since(stack.pipeline_arn, since)
     names = {_input(run).job_id for arn in arns if (run := aws.execution(arn))}
     latest = [run for name in sorted(names) if (run := aws.latest_run(stack.pipeline_arn, name))]
-    failed = [run for run in latest if run.failed]
+    failed = [run for run in latest if run.failed and not run.forgotten]
     again = [run for run in failed if _may_succeed(run)]
     hopeless = len(failed) - len(again)
     if hopeless:
@@ -118,6 +118,8 @@ def run_again(stack: Stack, job: Job) -> Job:
     if run is not None and not run.failed:
         state = "is running" if run.running else "has completed"
         raise click.ClickException(f"The job {job.id} cannot be run again: it {state}.")
+    if run is not None and run.forgotten:
+        raise click.ClickException(f"The job {job.id} cannot be run again: it was forgotten.")
     if run is not None and run.not_redrivable is None:
         aws.redrive(job.arn)
         return job

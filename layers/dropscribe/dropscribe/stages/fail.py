@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,9 +13,7 @@ from dropscribe.aws import Bucket
 from dropscribe.errors import Failure, Unavailable, read_failure
 from dropscribe.formats import ERROR_SUFFIX, LONGEST_KEY_BYTES
 from dropscribe.job import (
-    FORGOTTEN,
     INNER_STATES,
-    RESERVED,
     STAGES,
     Manifest,
     Reported,
@@ -64,7 +61,7 @@ def fail(execution_arn: str, desk: Desk) -> Failure | None:
     run = aws.execution(execution_arn)
     if run is None:
         raise Unavailable("internal", f"{execution_arn} is not to be found (yet)")
-    if not run.failed or run.error == FORGOTTEN or RESERVED in json.loads(run.input):
+    if not run.failed or run.forgotten:
         return None
     job = ExecutionInput.model_validate_json(run.input)
     reported = Reported(execution_arn=run.arn, stopped=run.stopped or run.started)
