@@ -31,7 +31,7 @@ MAX_JOBS: Final = 16
 IN_WORK: Final = 24
 """Uploads at once, about: more than jobs, so that some wait for room."""
 LONGEST_WAIT_S: Final = 0.5
-ENVIRONMENTS: Final = 6
+ENVIRONMENTS: Final = 3
 """Of each function. More than processors: many wait for what does not come."""
 PATIENCE_S: Final = 900.0
 """For everything to come to rest once the faults have stopped."""
