@@ -233,14 +233,17 @@ def keep(result: Result, verdict: Verdict, folder: Path) -> None:
     wrong = {job for whose in verdict.wrong.values() for job in whose}
     for case in verdict.cases:
         if {case.put.job, case.put.upload.prompt, case.put.upload.key} & wrong:
-            (jobs / f"{case.put.job}.json").write_text(_trace(case, route))
+            (jobs / f"{case.put.job}.json").write_text(_trace(case, result.evidence))
 
 
-def _trace(case: Case, route: Route) -> str:
+def _trace(case: Case, evidence: Evidence) -> str:
+    route, key = evidence.route, case.put.upload.key
     history: list[Any] = []
     if case.trace.status:
         arn = route.execution_arn(case.put.job)
         history = route.states.get_execution_history(executionArn=arn)["events"]
     upload = {name: value for name, value in vars(case.put.upload).items() if name != "content"}
-    told = {"upload": upload, "outcome": case.outcome, **vars(case.trace), "history": history}
+    files = [vars(file) for file in evidence.files if file.job and file.key.startswith(key)]
+    told = {"upload": upload, "outcome": case.outcome, **vars(case.trace), "files": files}
+    told |= {"history": history}
     return json.dumps(told, indent=1, default=str, ensure_ascii=False)
