@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.api import Entry
 from tests.chaos.report import lines
 from tests.chaos.run import Result, chaos
-from tests.chaos.verdict import Case, Put
+from tests.chaos.verdict import Case, Put, Verdict
 
 UPLOADS = 24
 SEED = 1
@@ -23,9 +23,15 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
         yield run
 
 
+@pytest.fixture(scope="module")
+def verdict(result: Result) -> Verdict:
+    return result.verdict()
+
+
 class TestPromise:
-    def test_every_upload_ends_once_and_nothing_is_paid_twice(self, result: Result) -> None:
-        verdict = result.verdict()
+    def test_every_upload_ends_once_and_nothing_is_paid_twice(
+        self, result: Result, verdict: Verdict
+    ) -> None:
         broken = {name: whose for name, whose in verdict.wrong.items() if whose}
         assert broken == {}, "\n".join(lines(result, verdict))
         assert verdict.outcomes.keys() == {"completed", "failed"}
@@ -35,16 +41,6 @@ class TestPromise:
         """Else nothing has been shown."""
         for site in ("API", "killed", "s3", "Lambda", "S3 event"):
             assert any(struck.startswith(site) for struck in result.struck), result.struck
-
-
-def only(result: Result, **that: Any) -> Case:
-    """The first completed upload of which these fields are so."""
-    return next(
-        case
-        for case in result.verdict().cases
-        if case.outcome == "completed"
-        and all(getattr(case.put.upload, name) == value for name, value in that.items())
-    )
 
 
 def traced(result: Result, case: Case, **other: Any) -> Result:
@@ -104,6 +100,10 @@ def fails(result: Result, case: Case) -> Result:
         (unasked, "jobs of no upload"),
     ],
 )
-def test_a_broken_promise_turns_its_row_red(result: Result, tampering: Tampering, row: str) -> None:
-    whole = tampering(result, only(result, kind="short"))
-    assert len(whole.verdict().wrong[row]) > len(result.verdict().wrong[row])
+def test_a_broken_promise_turns_its_row_red(
+    result: Result, verdict: Verdict, tampering: Tampering, row: str
+) -> None:
+    case = next(
+        c for c in verdict.cases if (c.outcome, c.put.upload.kind) == ("completed", "short")
+    )
+    assert len(tampering(result, case).verdict().wrong[row]) > len(verdict.wrong[row])

@@ -23,7 +23,7 @@ from dropscribe.errors import Rejected, Unavailable
 from dropscribe.spans import Span
 from dropscribe.speakers import VoiceModel
 from dropscribe.transcript import Transcript
-from tests.api_server import error
+from tests.api_server import Answer, error
 from tests.coded_api import CodedApi, Invented, Request, down, failing_first, losing_first
 from tests.coded_speech import CHINESE, ENGLISH, THAI, Said, decode, talk, text_of, write
 from tests.conftest import DATA
@@ -484,6 +484,18 @@ class TestFaults:
         calls = done.receipt["calls"]
         assert (calls["answered"], calls["ambiguous"]) == (self.CHUNKS, died)
         assert len(api.served) == self.CHUNKS + died
+
+    def test_an_answer_that_cannot_be_read_is_not_paid_again_by_a_run_that_did_not_hear_of_it(
+        self, route: Stages, api: CodedApi, record: Callable[..., Path]
+    ) -> None:
+        """As where Lambda loses what a function said; a redrive is another run."""
+        manifest = route.begin(record(talk(20, seed=27), seconds=20), **WORDS)
+        api.faults.append(failing_first(Answer(200, b"<html>", "text/html")))
+        with pytest.raises(Rejected, match="no transcript"):
+            route.transcribe_all(manifest)
+        with pytest.raises(Rejected, match=r"engine_failed: chunk 0 .* run it again by hand"):
+            route.transcribe_all(manifest)
+        assert len(api.asked) == 1
 
     def test_an_impossible_chunk_fails_the_job_and_a_redrive_repeats_only_that(
         self, route: Stages, api: CodedApi, record: Callable[..., Path]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -78,6 +79,19 @@ class TestSweep:
         sweep(route)
         route.told(older)
         newer = route.run(key, DATA / "two-lines.flac")["data"]["job_id"]
+        assert json.loads(route.files(key)[".receipt.json"])["job_id"] == newer
+
+    def test_an_upload_that_was_found_late_leaves_a_newer_ones_files_alone(
+        self, route: Route
+    ) -> None:
+        """Both are of the same second, as it happens, and the bucket knows no finer times."""
+        key = "lost/same-second.wav"
+        with route.no_upload_events():
+            time.sleep(1 - time.time() % 1)
+            older = route.upload(key, SPEECH)
+        newer = route.run(key, DATA / "two-lines.flac")["data"]["job_id"]
+        sweep(route)
+        assert "a newer upload" in route.told(older)["data"]["warnings"][-1]
         assert json.loads(route.files(key)[".receipt.json"])["job_id"] == newer
 
     def test_a_failure_that_no_event_told_of_is_reported_once(self, route: Route) -> None:

@@ -65,6 +65,15 @@ class Trace:
         }
 
 
+def all_news(route: Route) -> list[dict[str, Any]]:
+    """All notifications so far, as `Route.received` hands them out some at a time."""
+    seen = -1
+    while seen != len(route.news):
+        seen = len(route.news)
+        route.received()
+    return route.news
+
+
 class Evidence:
     """Collected once, after everything has come to rest."""
 
@@ -163,11 +172,7 @@ class Evidence:
             trace.error, trace.cause = found.get("error") or "", found.get("cause") or ""
 
     def _notifications(self) -> None:
-        seen = -1
-        while seen != len(self.route.news):
-            seen = len(self.route.news)
-            self.route.received()
-        for news in self.route.news:
+        for news in all_news(self.route):
             self.trace(news["message"]["data"]["job_id"]).news.append(news)
 
     def _reports(self) -> None:

@@ -1,7 +1,7 @@
 """Requests to AWS that fail: those of functions, and those of the state machine.
 
-Some are refused, some are cut off before anything is done, some after it is done, some in the
-middle of the answer; some as often as boto3 tries.
+Some are refused, some are cut off before anything is done, some after it is done ("lost" is told
+as refused), some in the middle of the answer; some as often as boto3 tries.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Requests:
         serve = DomainDispatcherApplication.__call__
 
         def faulty(app: Any, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-            return self._serve(lambda: serve(app, environ, start_response), environ, start_response)
+            return self._serve(lambda start: serve(app, environ, start), environ, start_response)
 
         replace.put(DomainDispatcherApplication, "__call__", faulty)
 
@@ -63,10 +63,14 @@ class Requests:
         agent = environ.get("HTTP_USER_AGENT", "")
         life = self._lives.of(agent)
         if self._plan.calm:
-            return _bytes(serve())
+            return _bytes(serve(start_response))
         if life is None:
             fault = self._of_state_machine(environ)
-            return _bytes(serve()) if fault is None else _refused(environ, start_response, fault)
+            if fault is None:
+                return _bytes(serve(start_response))
+            if fault.kind == "lost":
+                _drop(serve(lambda *_: None))
+            return _refused(environ, start_response, fault)
         _body(environ)
         with self._lock:
             life.requests += 1
@@ -77,7 +81,7 @@ class Requests:
             return _refused(environ, start_response, fault)
         if fault and fault.kind == "reset before":
             raise _reset(environ)
-        answer = serve()
+        answer = serve(start_response)
         if self._lives.strike(agent, life, "after a request"):
             raise _reset(environ)
         if fault and fault.kind == "reset after":
@@ -126,17 +130,19 @@ class Requests:
         number = self._tried(site, what)
         if not self._plan.fails(site, *what, number):
             return None
-        kind = self._plan.choice(("refused", "throttled"), site, *what, number)
+        kind = self._plan.choice(("refused", "throttled", "lost"), site, *what, number)
         self._plan.note(f"{site} {kind}", *what, number)
         return _Fault(site, kind, what)
 
     def _repeated(self, site: str, what: tuple[str, ...]) -> _Fault | None:
         number = self._tried(site, what)
-        fails = self._plan.fails(site, *what)
-        if not fails or number > self._plan.choice(NOTIFY_BURSTS, site, *what):
+        fails, many = self._plan.fails(site, *what), self._plan.choice(NOTIFY_BURSTS, site, *what)
+        if not fails or number > many:
             return None
-        self._plan.note(f"{site} refused", *what, number)
-        return _Fault(site, "refused", what)
+        # The last of some: it was published, and nobody says so.
+        kind = "lost" if number == many else "refused"
+        self._plan.note(f"{site} {kind}", *what, number)
+        return _Fault(site, kind, what)
 
     def _tried(self, site: str, what: tuple[str, ...]) -> int:
         with self._lock:

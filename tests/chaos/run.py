@@ -18,7 +18,7 @@ from local.replacements import Replacements
 from tests.api_server import KEY
 from tests.chaos.api import ChaosApi, Entry
 from tests.chaos.events import Events
-from tests.chaos.evidence import Evidence
+from tests.chaos.evidence import Evidence, all_news
 from tests.chaos.lives import Lives
 from tests.chaos.plan import Plan
 from tests.chaos.requests import Requests
@@ -31,7 +31,7 @@ MAX_JOBS: Final = 16
 IN_WORK: Final = 24
 """Uploads at once, about: more than jobs, so that some wait for room."""
 LONGEST_WAIT_S: Final = 0.5
-ENVIRONMENTS: Final = 6
+ENVIRONMENTS: Final = 3
 """Of each function. More than processors: many wait for what does not come."""
 PATIENCE_S: Final = 900.0
 """For everything to come to rest once the faults have stopped."""
@@ -61,6 +61,10 @@ class Result:
     redriven: int
     sweeps: int
     """Until one found nothing."""
+    queued: int
+    """Uploads without a job, which sweeps found."""
+    reported: int
+    """Failed jobs that nobody was told of, which sweeps found."""
     dead_letters: int
     wall_s: float
 
@@ -119,7 +123,7 @@ class _Run:
         self._rest()
         self._plan.stop()
         self._rest()
-        sweeps = self._sweep()
+        swept = list(self._sweeps())
         evidence = Evidence(self._route)
         evidence.traces.pop(calm["job_id"])
         return Result(
@@ -129,7 +133,9 @@ class _Run:
             spoken={"offline": self._text(calm)},
             struck=dict(sorted(self._plan.struck.items())),
             redriven=len(self._redriven),
-            sweeps=sweeps,
+            sweeps=len(swept),
+            queued=sum(sweep["queued"] for sweep in swept),
+            reported=sum(sweep["reported"] for sweep in swept),
             dead_letters=self._messages("DeadLetter"),
             wall_s=time.monotonic() - started,
         )
@@ -158,7 +164,7 @@ class _Run:
 
     def _redrive_some(self) -> None:
         """As somebody does who reads of a failure that may pass."""
-        for news in self._route.received():
+        for news in all_news(self._route):
             data = news["message"]["data"]
             job, failure = data["job_id"], data["error"]
             if not failure or not failure["retryable"] or job in self._redriven:
@@ -205,14 +211,14 @@ class _Run:
                 return
             time.sleep(0.2)
 
-    def _sweep(self) -> int:
-        """As the schedule does, until one changes nothing; how often that was."""
-        for sweep in range(1, SWEEPS + 1):
+    def _sweeps(self) -> Iterator[dict[str, int]]:
+        """As the schedule does, until one finds nothing."""
+        for _ in range(SWEEPS):
             swept = self._route.invoke("SweepFunction", {"overdue_s": 0, "window_s": 86_400})
             self._rest()
+            yield swept
             if not swept["queued"] + swept["reported"]:
-                return sweep
-        return SWEEPS
+                return
 
 
 def keep(result: Result, verdict: Verdict, folder: Path) -> None:
@@ -227,14 +233,17 @@ def keep(result: Result, verdict: Verdict, folder: Path) -> None:
     wrong = {job for whose in verdict.wrong.values() for job in whose}
     for case in verdict.cases:
         if {case.put.job, case.put.upload.prompt, case.put.upload.key} & wrong:
-            (jobs / f"{case.put.job}.json").write_text(_trace(case, route))
+            (jobs / f"{case.put.job}.json").write_text(_trace(case, result.evidence))
 
 
-def _trace(case: Case, route: Route) -> str:
+def _trace(case: Case, evidence: Evidence) -> str:
+    route, key = evidence.route, case.put.upload.key
     history: list[Any] = []
     if case.trace.status:
         arn = route.execution_arn(case.put.job)
         history = route.states.get_execution_history(executionArn=arn)["events"]
     upload = {name: value for name, value in vars(case.put.upload).items() if name != "content"}
-    told = {"upload": upload, "outcome": case.outcome, **vars(case.trace), "history": history}
+    files = [vars(file) for file in evidence.files if file.job and file.key.startswith(key)]
+    told = {"upload": upload, "outcome": case.outcome, **vars(case.trace), "files": files}
+    told |= {"history": history}
     return json.dumps(told, indent=1, default=str, ensure_ascii=False)

@@ -230,19 +230,21 @@ def _missing(cases: Sequence[Case], evidence: Evidence) -> list[str]:
 
 
 def _misplaced(cases: Sequence[Case], evidence: Evidence) -> list[str]:
-    """Beside each name lie the files of the newest upload that completed, and of no other."""
+    """Whose files lie where those of a newer upload were that completed.
+
+    A newer one that failed while it wrote may have left some of its files: its error says so.
+    """
+    age = {case.put.job: number for number, case in enumerate(cases)}
     newest = {c.put.upload.key: c.put.job for c in cases if c.outcome == "completed"}
-    ours = {case.put.job for case in cases}
-    return sorted(
-        {
-            file.key
-            for file in evidence.files
-            if file.latest and file.job in ours and file.bucket == evidence.route.transcripts
-            for suffix in SUFFIXES
-            if suffix != ERROR_SUFFIX and file.key.endswith(suffix)
-            if (key := file.key.removesuffix(suffix)) in newest and file.job != newest[key]
-        }
-    )
+    found = set()
+    for file in evidence.files:
+        if not (file.latest and file.job in age and file.bucket == evidence.route.transcripts):
+            continue
+        for suffix in SUFFIXES:
+            key = file.key.removesuffix(suffix)
+            if key != file.key and key in newest and age[file.job] < age[newest[key]]:
+                found.add(file.job)
+    return sorted(found)
 
 
 def _overpaid(cases: Sequence[Case], books: Sequence[Entry]) -> list[str]:

@@ -97,6 +97,8 @@ class Version:
     size: int | None
     """Bytes; None for a delete marker."""
     modified: datetime
+    latest: bool
+    """Whether nothing has been put, or deleted, under this key since."""
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,7 @@ class Bucket:
                     etag=item.get("ETag", "").strip('"'),
                     size=item.get("Size"),
                     modified=item["LastModified"],
+                    latest=item["IsLatest"],
                 )
                 for kind in ("Versions", "DeleteMarkers")
                 for item in page.get(kind, [])

@@ -23,6 +23,8 @@ from dropscribe.stages.fail import Desk, fail
 from dropscribe.stages.ingest import enqueue, is_recording
 
 LOOKS_AT_ONCE: Final = 8
+OLDEST: Final = "0"
+"""The sequencer before all others."""
 BATCH: Final = 1000
 """Uploads in memory at a time."""
 
@@ -83,6 +85,9 @@ class Sweeper:
         for version in self.uploads.versions():
             if version.size is not None and since <= version.modified < until:
                 source = source_of(self.uploads.name, version)
+                if not version.latest:
+                    # The bucket knows seconds alone: a newer one may be of the same.
+                    source = source.model_copy(update={"sequencer": OLDEST})
                 if is_recording(source):
                     yield source
 

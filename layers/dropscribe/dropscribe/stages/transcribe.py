@@ -100,8 +100,15 @@ class CallLog:
 
     def uncertain(self) -> int:
         """A redrive is somebody's decision to ask again, and counts anew."""
+        return self._count("sent")
+
+    def was_answered(self) -> bool:
+        """In this run, whoever heard it."""
+        return self._count("answered") > 0
+
+    def _count(self, state: str) -> int:
         found = [Call.model_validate_json(read(self.work, key)) for key in self._keys()]
-        return sum((call.state, call.run) == ("sent", self.run) for call in found)
+        return sum((call.state, call.run) == (state, self.run) for call in found)
 
     def settle(self) -> None:
         """What was answered has been kept, or is lost for good."""
@@ -184,6 +191,8 @@ class _Asking:
         """The answer, kept under `key` before it counts as one."""
         calls = CallLog(self.work, self.manifest.job_id, name, self.run)
         try:
+            if calls.was_answered():
+                return self._kept_meanwhile(key)
             answer = self.engine(audio, request, calls)
         except JobError as error:
             calls.settle()
@@ -198,6 +207,20 @@ class _Asking:
         kept = self.work.write_if(key, content, replacing=None)
         calls.settle()
         return content if kept else self.work.read(key) or content
+
+    def _kept_meanwhile(self, key: str) -> bytes:
+        """By another run of this function.
+
+        Raises `Rejected` where it could keep nothing of its answer, and died before it said so, or
+        was not heard: nobody pays for that twice.
+        """
+        content = self.work.read(key)
+        if content is None:
+            raise Rejected(
+                "engine_failed",
+                "what the API answered cannot be read, and was billed: run it again by hand",
+            )
+        return content
 
 
 def clear_leftovers() -> None:
