@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.util import Finalize
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -41,8 +42,6 @@ class _Worker:
 
 
 _worker: Final = _Worker()
-_stores: Final = ExitStack()
-"""Open to the end of the process."""
 
 
 def _begin(folder: Path, harmless: frozenset[str] | None) -> None:
@@ -50,7 +49,9 @@ def _begin(folder: Path, harmless: frozenset[str] | None) -> None:
     names = sorted(folder.glob("original.*"))
     _worker.originals = [(path.name.partition(".")[2], path.read_bytes()) for path in names]
     _worker.harmless = harmless
-    _stores.enter_context(stages("http://127.0.0.1:9"))
+    storage = ExitStack()
+    storage.enter_context(stages("http://127.0.0.1:9"))
+    Finalize(None, storage.close, exitpriority=1)
 
 
 def _put_ffmpeg_on_path(folder: Path) -> None:
