@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from typing import Any, Final
@@ -94,8 +93,3 @@ class Events:
     def _count(self, by: int) -> None:
         with self._lock:
             self._pending += by
-
-
-def records(body: str) -> list[dict[str, Any]]:
-    """Of a queue message."""
-    return list(json.loads(body).get("Records", []))

@@ -80,7 +80,7 @@ class Evidence:
     def __init__(self, route: Route) -> None:
         self.route = route
         self.traces: dict[str, Trace] = {}
-        self.files = [*self._versions(route.transcripts, ""), *self._versions(route.work, "")]
+        self.files = [*self._versions(route.transcripts), *self._versions(route.work)]
         self._written = defaultdict(list)
         for file in self.files:
             if file.job:
@@ -143,11 +143,11 @@ class Evidence:
 
         return content
 
-    def _versions(self, bucket: str, prefix: str) -> Iterator[File]:
+    def _versions(self, bucket: str) -> Iterator[File]:
         pages = self.route.s3.get_paginator("list_object_versions")
         listed = [
             File(bucket, v["Key"], v["VersionId"], v["ETag"], v["Size"], v["IsLatest"])
-            for page in pages.paginate(Bucket=bucket, Prefix=prefix)
+            for page in pages.paginate(Bucket=bucket)
             for v in page.get("Versions", [])
         ]
         with ThreadPoolExecutor(READS_AT_ONCE) as pool:

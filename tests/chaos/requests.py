@@ -13,7 +13,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
@@ -31,6 +31,8 @@ NOTIFY_BURSTS: Final = (1, 1, 1, 2, 2, 3, 99)
 """Of the state machine, which gives up after seven."""
 _ATTEMPT: Final = re.compile(r"attempt=(\d+)")
 _LINGER: Final = struct.pack("ii", 1, 0)
+Serve = Callable[[Any], Iterable[bytes]]
+"""Does what the request asks, and starts the answer with what it is given."""
 _HEADERS: Final = {"s3": "application/xml", "sns": "text/xml"}
 
 
@@ -59,15 +61,15 @@ class Requests:
 
         replace.put(DomainDispatcherApplication, "__call__", faulty)
 
-    def _serve(self, serve: Any, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def _serve(self, serve: Serve, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         agent = environ.get("HTTP_USER_AGENT", "")
         life = self._lives.of(agent)
         if self._plan.calm:
-            return _bytes(serve(start_response))
+            return serve(start_response)
         if life is None:
             fault = self._of_state_machine(environ)
             if fault is None:
-                return _bytes(serve(start_response))
+                return serve(start_response)
             if fault.kind == "lost":
                 _drop(serve(lambda *_: None))
             return _refused(environ, start_response, fault)
@@ -87,7 +89,7 @@ class Requests:
         if fault and fault.kind == "reset after":
             _drop(answer)
             raise _reset(environ)
-        return _half(answer, environ) if fault else _bytes(answer)
+        return _half(answer, environ) if fault else answer
 
     def _of_function(self, environ: dict[str, Any], life: Life) -> _Fault | None:
         call = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
@@ -211,10 +213,6 @@ def _reset(environ: dict[str, Any]) -> ConnectionResetError:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
     connection.shutdown(socket.SHUT_RDWR)
     return ConnectionResetError("chaos")
-
-
-def _bytes(answer: Iterable[bytes]) -> Iterable[bytes]:
-    return answer
 
 
 def _drop(answer: Any) -> None:
