@@ -26,7 +26,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     desk = Desk(transcripts, work, os.environ["NOTIFICATIONS_TOPIC_ARN"])
     failure = fail(failed.detail.execution_arn, desk)
     if failure is None:
-        logger.info("told already, or the job has been redriven since")
+        logger.info("told already, redriven since, or forgotten")
         return {}
     logger.error("job failed", **failure.model_dump(include={"code", "stage", "retryable"}))
     emit(*of_failed(failure))
