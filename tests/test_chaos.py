@@ -14,7 +14,8 @@ from tests.chaos.run import Result, chaos
 from tests.chaos.verdict import Case, Put, Verdict
 
 UPLOADS = 24
-SEED = 1
+SEED = 7
+"""Of few that have every cheap kind of upload, and a lost event, among so few."""
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from tests.chaos.plan import Plan
 from tests.coded_speech import RATE_HZ, Said, samples, talk
 
 DATA: Final = Path(__file__).parents[1] / "data"
+OFFLINE: Final = "offline"
 TENANTS: Final = ("acme", "globex", "initech")
 NAMES: Final = ("call", "Ärzte & Co", "50% off", "a+b", "会议", 'it\'s "late"', "no..dots")
 """As people name files."""
@@ -124,7 +125,7 @@ def _long(number: int, shelf: _Shelf) -> Upload:
 
 def _offline(number: int, shelf: _Shelf) -> Upload:
     """Real speech through real recognition: nobody bills it."""
-    named = _named(number, "offline", shelf.plan, None, engine="offline")
+    named = _named(number, OFFLINE, shelf.plan, None, engine="offline")
     del named["metadata"]["prompt"]  # it takes none
     return Upload(**named, content=(DATA / "austen-0880.wav").read_bytes())
 
