@@ -20,7 +20,8 @@ SEED = 7
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
-    with chaos(UPLOADS, SEED, 0.1, tmp_path_factory.mktemp("chaos")) as run:
+    folder = tmp_path_factory.mktemp("chaos")
+    with chaos(UPLOADS, SEED, 0.1, folder, environments=2) as run:
         yield run
 
 

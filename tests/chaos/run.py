@@ -34,7 +34,7 @@ IN_WORK: Final = 24
 """Uploads at once, about: more than jobs, so that some wait for room."""
 LONGEST_WAIT_S: Final = 0.5
 ENVIRONMENTS: Final = 3
-"""Of each function. More than processors: many wait for what does not come."""
+"""Of each function: many wait for what does not come."""
 PATIENCE_S: Final = 900.0
 """For everything to come to rest once the faults have stopped."""
 REST_S: Final = 2.0
@@ -76,8 +76,13 @@ class Result:
 
 
 @contextmanager
-def chaos(many: int, seed: int, rate: float, folder: Path) -> Iterator[Result]:
-    """Run; the cloud is there to be looked at until the end. `folder`: for the diary of faults."""
+def chaos(
+    many: int, seed: int, rate: float, folder: Path, environments: int = ENVIRONMENTS
+) -> Iterator[Result]:
+    """Run; the cloud is there to be looked at until the end. `folder`: for the diary of faults.
+
+    `environments`: of each function, at most. Each takes a processor's second to start.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     plan, replace = Plan(seed, rate, folder / "faults.jsonl"), Replacements()
     lives = Lives(plan)
@@ -85,7 +90,7 @@ def chaos(many: int, seed: int, rate: float, folder: Path) -> Iterator[Result]:
     try:
         for faults in (lives, requests, events):
             faults.bridge(replace)
-        with ChaosApi(plan) as api, _route(api) as route:
+        with ChaosApi(plan) as api, _route(api, environments) as route:
             yield _Run(plan, api, route, lives, events).result(many)
     finally:
         replace.undo()
@@ -93,13 +98,13 @@ def chaos(many: int, seed: int, rate: float, folder: Path) -> Iterator[Result]:
 
 
 @contextmanager
-def _route(api: ChaosApi) -> Iterator[Route]:
+def _route(api: ChaosApi, environments: int) -> Iterator[Route]:
     parameters = {
         **{"Engine": "openai", "MaxAudioMinutes": "5", "VoiceModel": "none"},
         **{"MaxJobs": str(MAX_JOBS)},
     }
     route = Route(ROOT / "template.yaml", api_url=api.base_url, api_key=KEY, parameters=parameters)
-    route.cloud = Cloud(longest_wait_s=LONGEST_WAIT_S, concurrency=ENVIRONMENTS)
+    route.cloud = Cloud(longest_wait_s=LONGEST_WAIT_S, concurrency=environments)
     with route:
         yield route
 
