@@ -188,7 +188,9 @@ class TestForget:
         }
         queue = route.outputs["UploadsQueueUrl"]
         route.sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({"Records": [record]}))
-        time.sleep(2)
+        ended = "job has ended already"
+        route.wait_for(lambda: [x for x in route.cloud.logs("StartFunction").splitlines()
+                                if job in x and ended in x])  # fmt: skip
         execution = route.describe(job)
         assert execution["status"] in ("ABORTED", "FAILED")
         assert "late.wav" not in execution["input"]

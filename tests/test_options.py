@@ -105,6 +105,11 @@ class TestMetadata:
         layer = metadata_layer({"prompt": "=?UTF-8?Q?Gr=C3=BC=C3=9Fe?="})
         assert layer.values == {"prompt": "Grüße"}
 
+    @pytest.mark.parametrize("text", ["=?nope?q?x?=", "=?utf-8?b?a?=", "=?utf-8?q?=ff?="])
+    def test_words_that_cannot_be_decoded_are_refused(self, text: str) -> None:
+        with pytest.raises(Rejected, match=r"invalid_options: .*`prompt`.* RFC 2047"):
+            metadata_layer({"prompt": text})
+
     def test_what_upload_tools_write_of_themselves_is_ignored(self) -> None:
         layer = metadata_layer({"mtime": "1700000000.5", "s3cmd-attrs": "uid:0", "language": "en"})
         assert layer.values == {"language": "en"}

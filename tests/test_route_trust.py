@@ -125,7 +125,7 @@ class TestFlood:
     def test_who_uploads_one_does_not_wait_for_all_of_another_tenants_flood(
         self, route: Route
     ) -> None:
-        # Five are with functions that wait for room when the other one comes.
+        # Two or three are with functions that wait for room when the other one comes.
         flood = [
             route.upload(f"flood/{at}.mp3", f"no recording {at}".encode(), tenant="noisy")
             for at in range(10)

@@ -298,7 +298,7 @@ class TestQueue:
     def test_a_job_that_waits_for_a_days_jobs_before_it_does_not_die_of_being_looked_at(
         self, resources: Json, definition: Json
     ) -> None:
-        """All five consumers look at the same few jobs, as often as their time runs out."""
+        """Who finds no room looks for as long as a run may take, and gives it back."""
         looks = resources["JobsQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
         look_s = resources["StartFunction"]["Properties"]["Timeout"] - LEFT_FOR_RETURNING_S
         assert looks * look_s > definition["TimeoutSeconds"]

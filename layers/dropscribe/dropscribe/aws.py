@@ -36,6 +36,9 @@ _MISSING: Final = frozenset({"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllo
 _RACE: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _TRANSIENT: Final = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException"})
 
+_LISTED_AT_ONCE: Final = 1000
+"""Executions, the most that Step Functions gives."""
+
 ERRORS: Final = (ClientError, BotoCoreError, Boto3Error)
 """All that a call of AWS may raise."""
 
@@ -428,25 +431,31 @@ def execution_arn(state_machine_arn: str, name: str) -> str:
 def latest_run(state_machine_arn: str, job: str) -> Execution | None:
     """The newest execution of a job, which is run under another name where it cannot be redriven.
 
-    None where it has never started, or so long ago that Step Functions has forgotten.
+    None where it has never started, or so long ago that Step Functions has forgotten; it forgets
+    the first one before the second.
     """
-    latest = None
+    latest, missing = None, 0
     for number in count(1):
         found = execution(execution_arn(state_machine_arn, run_name(job, number)))
-        if found is None:
+        latest, missing = (found, 0) if found else (latest, missing + 1)
+        if missing == (1 if latest else 2):
             return latest
-        latest = found
     raise AssertionError("unreachable: there is always a number that nobody has used")
 
 
-def failed_since(state_machine_arn: str, since: datetime) -> Iterator[str]:
-    """ARNs of executions that have ended without success since then, of the last 90 days."""
+def failed_since(state_machine_arn: str, since: datetime) -> Iterator[tuple[str, datetime]]:
+    """Executions that have ended without success since then, of the last 90 days: ARN and end.
+
+    Step Functions lists the last that ended first.
+    """
     pages = client("stepfunctions").get_paginator("list_executions")
     for status in FAILED_STATUSES:
-        for page in pages.paginate(stateMachineArn=state_machine_arn, statusFilter=status):
-            for item in page["executions"]:
-                if item["stopDate"] >= since:
-                    yield item["executionArn"]
+        found = pages.paginate(
+            stateMachineArn=state_machine_arn, statusFilter=status, maxResults=_LISTED_AT_ONCE
+        )
+        items = (item for page in found for item in page["executions"])
+        for item in takewhile(lambda item: item["stopDate"] >= since, items):
+            yield item["executionArn"], item["stopDate"]
 
 
 def count_running(state_machine_arn: str, most: int) -> int:
@@ -457,7 +466,7 @@ def count_running(state_machine_arn: str, most: int) -> int:
         .paginate(
             stateMachineArn=state_machine_arn,
             statusFilter="RUNNING",
-            PaginationConfig={"MaxItems": most},
+            PaginationConfig={"MaxItems": most, "PageSize": min(most, _LISTED_AT_ONCE)},
         )
     )
     return sum(len(page["executions"]) for page in running)

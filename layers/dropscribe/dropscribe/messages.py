@@ -95,8 +95,9 @@ class NormalizeResult(_Message):
 
 class TranscribeRequest(_Message):
     job_id: str
-    run: str
-    """The execution, and how often it was redriven: what somebody started on purpose."""
+    run: str = ""
+    """The execution, and how often it was redriven: what somebody started on purpose. Empty in
+    executions from before this was told."""
     chunk: int
     """Index in the manifest."""
 

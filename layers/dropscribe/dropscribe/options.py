@@ -10,6 +10,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -212,11 +213,19 @@ def metadata_layer(metadata: Mapping[str, str]) -> Layer:
     S3 hands values that are not ASCII back as RFC 2047 encoded words.
     """
     values = {
-        _canonical(name): _from_text(_canonical(name), str(make_header(decode_header(text))))
+        _canonical(name): _from_text(_canonical(name), _decoded(_canonical(name), text))
         for name, text in metadata.items()
         if name.lower() not in METADATA_OF_UPLOAD_TOOLS
     }
     return Layer(source="the upload's metadata", values=values)
+
+
+def _decoded(name: str, text: str) -> str:
+    try:
+        return str(make_header(decode_header(text)))
+    except (LookupError, ValueError, MessageError) as error:
+        message = f"option `{name[:80]}` in the upload's metadata is no RFC 2047 text: write UTF-8"
+        raise _invalid(message) from error
 
 
 class Resolved(BaseModel):

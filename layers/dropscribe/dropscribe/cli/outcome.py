@@ -106,7 +106,8 @@ def _is_about(content: bytes, execution: Execution) -> bool:
     found = ErrorObject.model_validate_json(content)
     ended = execution.stopped or execution.started
     written = datetime.fromisoformat(found.timestamp)
-    return execution.arn.endswith(f":{found.job_id}") and written >= ended.replace(microsecond=0)
+    of_this_job = found.job_id == ExecutionInput.model_validate_json(execution.input).job_id
+    return of_this_job and written >= ended.replace(microsecond=0)
 
 
 def _listed(queues: dict[str, str]) -> str:

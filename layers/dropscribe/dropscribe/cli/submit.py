@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 import threading
+import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,12 +26,16 @@ from dropscribe.cli.outcome import Outcome, collect
 from dropscribe.cli.settings import Carried
 from dropscribe.cli.stack import DEFAULT, Job, Stack, find, job_of
 from dropscribe.errors import read_failure
-from dropscribe.job import Source, run_name
+from dropscribe.formats import RECEIPT_SUFFIX
+from dropscribe.job import Source, job_of_run, run_name
 from dropscribe.messages import ExecutionInput
 from dropscribe.options import SIDECAR_SUFFIX, is_option_file
+from dropscribe.publish import JOB
 from dropscribe.stages.sweep import source_of
 
 INTERRUPTED: Final = 130
+REDRIVEN_AT_ONCE: Final = 20
+"""Of all that failed: the functions of one account are shared with what is uploaded meanwhile."""
 _OURS: Final = {"written-by": "dropscribe-submit"}
 """Marks sidecars that a command wrote, so that the next one may replace them."""
 
@@ -88,8 +93,8 @@ def redrive(stack: Stack, job: str, out: Path, *, as_json: bool) -> int:
 
 def redrive_all(stack: Stack, since: datetime, out: Path, *, as_json: bool) -> int:
     """The same for all jobs that have failed since then and may succeed without a change."""
-    arns = aws.failed_since(stack.pipeline_arn, since)
-    names = {_input(run).job_id for arn in arns if (run := aws.execution(arn))}
+    arns = (arn for arn, _ in aws.failed_since(stack.pipeline_arn, since))
+    names = {job_of_run(arn.rpartition(":")[2]) for arn in arns}
     latest = [run for name in sorted(names) if (run := aws.latest_run(stack.pipeline_arn, name))]
     failed = [run for run in latest if run.failed and not run.forgotten]
     again = [run for run in failed if _may_succeed(run)]
@@ -123,6 +128,8 @@ def run_again(stack: Stack, job: Job) -> Job:
     if run is not None and run.not_redrivable is None:
         aws.redrive(job.arn)
         return job
+    if run is None and _is_done(stack, job):
+        raise click.ClickException(f"The job {job.id} cannot be run again: it has completed.")
     source = _source(stack, job) if run is None else _input(run).source
     number = int(job.arn.removeprefix(stack.execution_arn(job.id)).lstrip("-") or "1")
     name = run_name(job.id, number + 1 if run else number)
@@ -131,8 +138,19 @@ def run_again(stack: Stack, job: Job) -> Job:
     return replace(job, arn=stack.execution_arn(name))
 
 
+def _is_running(job: Job) -> bool:
+    run = aws.execution(job.arn)
+    return run is not None and run.running
+
+
 def _may_succeed(run: Execution) -> bool:
     return read_failure(run.error or run.status, run.cause or "", "").retryable
+
+
+def _is_done(stack: Stack, job: Job) -> bool:
+    """Whether its receipt is there, though Step Functions has forgotten the job."""
+    found = stack.transcripts.head(job.key + RECEIPT_SUFFIX)
+    return found is not None and found.metadata.get(JOB) == job.id
 
 
 def _input(run: Execution) -> ExecutionInput:
@@ -180,6 +198,8 @@ class Session:
     outlives: bool = True
     """The stack is there after this command has ended."""
     jobs: list[Job] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """Jobs that were to run again and did not."""
 
     def run(self, begin: Callable[[Show], None], *, as_json: bool) -> int:
         """Begin the jobs, follow them to their ends, report. The exit code."""
@@ -204,12 +224,24 @@ class Session:
             report.print_json(outcomes)
         else:
             report.print_outcomes(outcomes, redrivable=self.outlives)
-        return int(any(outcome.error for outcome in outcomes))
+        return int(bool(self.refused) or any(outcome.error for outcome in outcomes))
 
     def redrive(self, jobs: list[Job], show: Show) -> None:
+        """Not more at a time than leave room for those that come in meanwhile."""
+        working: list[Job] = []
         for job in jobs:
-            self.jobs.append(run_again(self.stack, job))
-            show(job.name, "starting again", 0)
+            while len(working := [one for one in working if _is_running(one)]) >= REDRIVEN_AT_ONCE:
+                time.sleep(self.stack.pause_s)
+            try:
+                self.jobs.append(run_again(self.stack, job))
+            except (click.ClickException, *aws.ERRORS) as error:
+                if len(jobs) == 1:
+                    raise
+                self.refused.append(job.id)
+                click.echo(f"{job.id} was not run again: {error}", err=True)
+            else:
+                working.append(self.jobs[-1])
+                show(job.name, "starting again", 0)
 
     def upload(self, files: list[tuple[Path, Carried]], show: Show) -> None:
         for path, options in files:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dropscribe import aws
 from dropscribe.aws import Bucket
@@ -113,15 +114,19 @@ def _stage(execution_arn: str) -> str:
 
 
 def _options(work: Bucket, job_id: str) -> JobOptions | None:
-    """None where the job failed before they were known."""
+    """None where the job failed before they were known, or another version has written them."""
     content = work.read(options_key(job_id))
-    return JobOptions.model_validate_json(content) if content else None
+    with suppress(ValidationError):
+        return JobOptions.model_validate_json(content) if content else None
+    return None
 
 
 def _manifest(work: Bucket, job_id: str) -> Manifest | None:
-    """None where the job failed before it had one."""
+    """None where the job failed before it had one, or another version has written it."""
     content = work.read(manifest_key(job_id))
-    return Manifest.model_validate_json(content) if content else None
+    with suppress(ValidationError):
+        return Manifest.model_validate_json(content) if content else None
+    return None
 
 
 def _data(

@@ -24,6 +24,9 @@ from dropscribe.options import (
     option_file_keys,
 )
 
+LARGEST_READ_BYTES: Final = 256 << 10
+"""Of an option file, where only the tenant is wanted: ten uploads at once must not take long, nor
+much memory. In a larger one are voices, and nobody's tenant is found."""
 _MESSAGES: Final = TypeAdapter[UploadNotification | SetupNotification](
     UploadNotification | SetupNotification
 )
@@ -58,26 +61,35 @@ def enqueue(source: Source, queue_url: str) -> str:
 
 
 def tenant(source: Source) -> str | None:
-    """Whose upload it is, by its options; None also where these are wrong, which normalize says."""
+    """Whose upload it is, by its options; None also where these cannot be read.
+
+    In which line a job waits is no reason to lose it: what is wrong with it, normalize says. Raises
+    where S3 does not answer for now.
+    """
     found = None
     try:
-        for layer in option_layers(source):
+        for layer in option_layers(source, LARGEST_READ_BYTES):
             found = layer.values.get("tenant", found)
-    except Rejected:
+    except Exception as error:
+        if isinstance(error, aws.ERRORS) and aws.is_transient(error):
+            raise
         return None
     return found if isinstance(found, str) else None
 
 
-def option_layers(source: Source) -> Iterator[Layer]:
+def option_layers(
+    source: Source, largest_bytes: int = LARGEST_OPTION_FILE_BYTES
+) -> Iterator[Layer]:
     """The options beside and on an upload, in the order in which they apply.
 
-    Raises `Rejected`: one of them cannot be read, or the upload is gone.
+    `largest_bytes`: of a file; a larger one is refused. Raises `Rejected`: one of them cannot be
+    read, or the upload is gone.
     """
     bucket = Bucket(source.bucket)
     for key in option_file_keys(source.key):
         if len(key.encode()) > LONGEST_KEY_BYTES:
             continue
-        content = bucket.read(key, LARGEST_OPTION_FILE_BYTES)
+        content = bucket.read(key, largest_bytes)
         if content is not None:
             yield file_layer(key, content)
     upload = bucket.head(source.key, source.version_id)

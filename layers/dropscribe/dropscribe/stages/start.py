@@ -13,8 +13,8 @@ from typing import Final
 from dropscribe import aws
 from dropscribe.messages import ExecutionInput
 
-LOOK_EVERY_S: Final = 2.0
-"""Step Functions gives an account 5 ListExecutions a second, and five functions look at most."""
+LOOK_EVERY_S: Final = 5.0
+"""Step Functions gives an account 2 ListExecutions a second in most regions; two functions look."""
 
 
 def start(
@@ -27,11 +27,21 @@ def start(
     """Start a job's execution while fewer than `max_jobs` run.
 
     False where it has been started before. None: there was no room until `deadline`
-    (`time.monotonic()`). A few more than `max_jobs` may run, as several functions look at once.
+    (`time.monotonic()`). One or two more than `max_jobs` may run, as two functions look at once.
     """
-    while max_jobs < 1 or aws.count_running(state_machine_arn, max_jobs) >= max_jobs:
+    while not _is_room(state_machine_arn, max_jobs):
         pause_s = LOOK_EVERY_S * random.uniform(0.75, 1.25)
         if time.monotonic() + pause_s > deadline:
             return None
         sleep(pause_s)
     return aws.start_execution(state_machine_arn, job.job_id, job.model_dump(mode="json"))
+
+
+def _is_room(state_machine_arn: str, max_jobs: int) -> bool:
+    """No where Step Functions has been asked too often to say."""
+    try:
+        return max_jobs > 0 and aws.count_running(state_machine_arn, max_jobs) < max_jobs
+    except aws.ERRORS as error:
+        if aws.is_transient(error):
+            return False
+        raise

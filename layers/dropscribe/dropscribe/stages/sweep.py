@@ -1,14 +1,14 @@
 """Sweep: find uploads that should have ended and have not, and mend that.
 
 Events get lost, if rarely: S3's are delivered at least once, those of ended executions as well as
-EventBridge can. This looks at the bucket itself.
+EventBridge can. This asks the bucket which uploads have no job, and Step Functions what has failed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
@@ -17,11 +17,13 @@ from dropscribe import aws
 from dropscribe.aws import Bucket, Version
 from dropscribe.errors import Failure
 from dropscribe.formats import LONGEST_KEY_BYTES, RECEIPT_SUFFIX
-from dropscribe.job import Source, job_id_of
+from dropscribe.job import Source, job_id_of, job_of_run
 from dropscribe.publish import JOB
 from dropscribe.stages.fail import Desk, fail
 from dropscribe.stages.ingest import enqueue, is_recording
 
+NEWS_TAKES: Final = timedelta(minutes=15)
+"""Of a failure, at most, as a rule: EventBridge and FailFunction take seconds."""
 LOOKS_AT_ONCE: Final = 8
 OLDEST: Final = "0"
 """The sequencer before all others."""
@@ -29,16 +31,18 @@ BATCH: Final = 1000
 """Uploads in memory at a time."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Swept:
     """What a sweep found. The jobs of what was lost have their end before them now."""
 
     looked_at: int = 0
     """Uploads that should have ended by now."""
-    queued: tuple[str, ...] = ()
+    queued: list[str] = field(default_factory=list)
     """Jobs that had never started."""
-    reported: tuple[tuple[str, Failure], ...] = ()
+    reported: list[tuple[str, Failure]] = field(default_factory=list)
     """Jobs that had failed, and nobody was told."""
+    unclear: dict[str, Exception] = field(default_factory=dict)
+    """Jobs that could not be looked at, and why: the others were."""
 
     @property
     def lost(self) -> int:
@@ -67,19 +71,44 @@ class Sweeper:
     state_machine_arn: str
     desk: Desk
 
-    def sweep(self, until: datetime, window: timedelta) -> Swept:
-        """Look at every version that was uploaded in the `window` before `until`."""
-        overdue = self._recordings(until - window, until)
-        looked_at, queued, reported = 0, list[str](), list[tuple[str, Failure]]()
+    def sweep(self, now: datetime, overdue: timedelta, window: timedelta) -> Swept:
+        """Look at all that was uploaded, and at all that failed, within a `window`.
+
+        That of the uploads ends `overdue` before now: none of them may still wait or run. That of
+        the failures ends when news of them should have come.
+        """
+        swept = Swept()
+        self._queue_uploads(swept, now - overdue - window, now - overdue)
+        self._report_failures(swept, now - window, now - min(overdue, NEWS_TAKES))
+        return swept
+
+    def _queue_uploads(self, swept: Swept, since: datetime, until: datetime) -> None:
+        overdue = self._recordings(since, until)
         with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
             while batch := list(islice(overdue, BATCH)):
-                looked_at += len(batch)
-                for source, found in zip(batch, pool.map(self._mended, batch), strict=True):
-                    if isinstance(found, Failure):
-                        reported.append((job_id_of(source), found))
-                    elif found:
-                        queued.append(job_id_of(source))
-        return Swept(looked_at, tuple(queued), tuple(reported))
+                swept.looked_at += len(batch)
+                list(pool.map(lambda source: self._look_at(source, swept), batch))
+
+    def _look_at(self, source: Source, swept: Swept) -> None:
+        """Queue the job of an upload if it has never started."""
+        job = job_id_of(source)
+        try:
+            if self._has_receipt(source, job) or aws.latest_run(self.state_machine_arn, job):
+                return
+            enqueue(source, self.queue_url)
+            swept.queued.append(job)
+        except Exception as error:  # noqa: BLE001 - one that cannot be looked at hides no other
+            swept.unclear[job] = error
+
+    def _report_failures(self, swept: Swept, since: datetime, until: datetime) -> None:
+        for arn, stopped in aws.failed_since(self.state_machine_arn, since):
+            job = job_of_run(arn.rpartition(":")[2])
+            try:
+                failure = fail(arn, self.desk) if stopped <= until else None
+            except Exception as error:  # noqa: BLE001 - as above
+                swept.unclear[job] = error
+            else:
+                swept.reported += [(job, failure)] if failure else []
 
     def _recordings(self, since: datetime, until: datetime) -> Iterator[Source]:
         for version in self.uploads.versions():
@@ -90,17 +119,6 @@ class Sweeper:
                     source = source.model_copy(update={"sequencer": OLDEST})
                 if is_recording(source):
                     yield source
-
-    def _mended(self, source: Source) -> Failure | bool:
-        """The failure that was told of, or whether the job was queued."""
-        job = job_id_of(source)
-        if self._has_receipt(source, job):
-            return False
-        run = aws.latest_run(self.state_machine_arn, job)
-        if run is None:
-            enqueue(source, self.queue_url)
-            return True
-        return (fail(run.arn, self.desk) if run.failed else None) or False
 
     def _has_receipt(self, source: Source, job: str) -> bool:
         """The quick answer for nearly all: S3 takes far more questions than Step Functions."""
