@@ -100,7 +100,10 @@ def _give_up_powers() -> None:
     header = struct.pack("=Ii", _VERSION_3, 0)
     sets = ctypes.create_string_buffer(24)
     library.capget(header, sets)
-    kept = struct.unpack("=6I", sets.raw)[1] & _DAC_OVERRIDE
+    _, permitted, _, _, more, _ = struct.unpack("=6I", sets.raw)
+    kept = permitted & _DAC_OVERRIDE
+    if (permitted, more) == (kept, 0):
+        return
     if library.capset(header, struct.pack("=6I", kept, kept, 0, 0, 0, 0)) < 0:
         raise OSError(ctypes.get_errno(), "capabilities cannot be given up")
 
