@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dropscribe import confine
 from dropscribe.confine import NOT_STARTED, powers
 from dropscribe.confined import Limits, confined
 
@@ -111,10 +116,98 @@ class TestCalls:
     def test_no_socket_no_process_no_signal(self, attempt: Try, code: str) -> None:
         assert "PermissionError: [Errno 1]" in attempt(code).stderr
 
+    @needs_seccomp
+    def test_a_crash_is_told_as_one(self, attempt: Try) -> None:
+        """`abort` sends a signal, to itself."""
+        assert attempt("import os; os.abort()").returncode == -signal.SIGABRT
+
     def test_threads_are_free(self, attempt: Try) -> None:
         code = "import threading; t = threading.Thread(target=print, args=['ran']); t.start()"
         done = attempt(code)
         assert (done.stdout, done.stderr) == ("ran\n", "")
+
+
+WITHOUT_LANDLOCK = f"""
+import sys
+sys.path.append({str(Path(confine.__file__).parent)!r})
+import confine
+confine._landlock_version = lambda: 0
+confine.main(sys.argv[1:])
+"""
+PARENT = """
+import subprocess, sys
+from pathlib import Path
+from dropscribe import confine
+from dropscribe.confined import Limits, confined
+folder, program, python, code, powers = sys.argv[1:]
+if powers == "given up":
+    confine._give_up_powers()
+run = confined(
+    [python, "-I", "-S", "-c", code], Limits(20, 1 << 28, 1, 32), reads=[], writes=Path(folder)
+)
+run = [*run[:3], "-c", program, *run[4:]]
+print(subprocess.run(run, env={}, stdout=subprocess.PIPE, check=True, text=True).stdout)
+"""
+"""Starts a confined program without Landlock, and survives that."""
+CHILD = """
+import ctypes, errno, fcntl, json, os, resource, signal, struct
+libc, parent = ctypes.CDLL(None, use_errno=True), os.getppid()
+rt_tgsigqueueinfo, pidfd_getfd = {"x86_64": 297}.get(os.uname().machine, 240), 438
+info = ctypes.create_string_buffer(struct.pack("iii", 9, 0, -1), 128)
+def at(place, flags=os.O_RDONLY):
+    return os.open(f"/proc/{parent}/{place}", flags)
+def call(function, *arguments):
+    if function(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+told = {}
+for attempt in ATTEMPTS:
+    try:
+        eval(attempt)
+        told[attempt] = "done"
+    except OSError as error:
+        told[attempt] = errno.errorcode[error.errno]
+print(json.dumps(told))
+"""
+LOOKS = (
+    *("at('environ')", "at('auxv')", "at('mem')", "at('mem', os.O_RDWR)", "at('maps')"),
+    *("at('fd/1')", "at('cwd/own')", "at('root/etc')"),
+)
+REACHES = (
+    "os.kill(parent, 9)",
+    "call(libc.tgkill, parent, parent, 9)",
+    "call(libc.sigqueue, parent, 9, None)",
+    "call(libc.syscall, rt_tgsigqueueinfo, parent, parent, 9, info)",
+    "signal.pidfd_send_signal(at(''), 9)",
+    "call(libc.syscall, pidfd_getfd, at(''), 1, 0)",
+    "fcntl.fcntl(2, fcntl.F_SETOWN, parent)",
+    "fcntl.fcntl(2, 15, struct.pack('ii', 1, parent))",  # F_SETOWN_EX
+    "resource.prlimit(parent, resource.RLIMIT_CPU, (1, 1))",
+    "call(libc.process_vm_readv, parent, None, 0, None, 0, 0)",
+    "call(libc.process_vm_writev, parent, None, 0, None, 0, 0)",
+)
+
+
+@needs_seccomp
+class TestOtherProcesses:
+    """Where Landlock is missing: what a program gets of the one that started it."""
+
+    @pytest.mark.parametrize("powers", ["kept", "given up"])
+    def test_their_memory_and_files_are_closed(self, tmp_path: Path, powers: str) -> None:
+        """Also where they have no more of root's powers than the program has."""
+        assert reach(LOOKS, tmp_path, powers) == dict.fromkeys(LOOKS, "EACCES")
+
+    def test_they_get_no_signal_and_no_limit(self, tmp_path: Path) -> None:
+        assert reach(REACHES, tmp_path, "kept") == dict.fromkeys(REACHES, "EPERM")
+
+
+def reach(attempts: Iterable[str], folder: Path, powers: str) -> Any:
+    """What became of each; `powers`: those of root that the parent has, where it runs as root."""
+    (folder / "own").touch()
+    code = f"ATTEMPTS = {list(attempts)}\n{CHILD}"
+    command = [sys.executable, "-c", PARENT, str(folder), WITHOUT_LANDLOCK, PYTHON, code, powers]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 class TestLimits:
@@ -149,6 +242,8 @@ class TestLimits:
     def test_none_can_be_raised_and_no_core_is_dumped(self, attempt: Try) -> None:
         code = "import resource as r; print(r.getrlimit(r.RLIMIT_CORE), r.getrlimit(r.RLIMIT_CPU))"
         assert attempt(code).stdout == "(0, 0) (20, 20)\n"
+        done = attempt("import resource as r; r.setrlimit(r.RLIMIT_CPU, (20, 30))")
+        assert "not allowed to raise" in done.stderr
 
 
 def test_it_dies_with_who_waits_for_it(tmp_path: Path) -> None:
@@ -178,3 +273,22 @@ def test_a_program_that_is_not_there_is_told_from_one_that_failed(tmp_path: Path
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert done.returncode == NOT_STARTED
     assert done.stderr.startswith("[fatal] not started: [Errno ")
+
+
+@needs_landlock
+def test_the_libraries_beside_the_folder_of_a_program_are_its_own(tmp_path: Path) -> None:
+    """As Conda has them: this program finds its C library there alone."""
+    system = re.search(r"/\S+/libc\.so\.6$", Path("/proc/self/maps").read_text(), re.MULTILINE)
+    sleep = Path("/bin/sleep").read_bytes()
+    if not system or b"\0libc.so.6\0" not in sleep:
+        pytest.skip("this system's programs are not linked to glibc")
+    for name in ("bin", "lib", "own"):
+        (tmp_path / "prefix" / name).mkdir(parents=True)
+    program = tmp_path / "prefix" / "bin" / "sleep"
+    program.write_bytes(sleep.replace(b"\0libc.so.6\0", b"\0libd.so.6\0"))
+    program.chmod(0o755)
+    shutil.copy(system[0], tmp_path / "prefix" / "lib" / "libd.so.6")
+    run = confined([str(program), "0"], LIMITS, reads=[], writes=tmp_path / "prefix" / "own")
+    environment = {"LD_LIBRARY_PATH": str(tmp_path / "prefix" / "lib")}
+    done = subprocess.run(run, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -1,7 +1,7 @@
 """Runs of a program that reads strangers' files, so that it can harm nothing else.
 
 The command that `confined` gives starts `confine.py`, which sets limits on itself and becomes the
-program. Nothing of this happens in the caller, which has threads.
+program. In the caller, which has threads, one thing happens: `confine.hide`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ def confined(
     `reads`: files, or folders with all in them. `writes`: the folder that it may write in. It dies
     with the thread that waits for it. Where the kernel can do it (`confine.powers`), it opens no
     file besides these and the system's programs and libraries, no socket, and starts no process.
-    Exit status `confine.NOT_STARTED` and a line on stderr: the program could not be started.
+    On Linux, this process is hidden from it for good (`confine.hide`). Exit status
+    `confine.NOT_STARTED` and a line on stderr: the program could not be started.
     """
+    confine.hide()
     numbers = (limits.cpu_s, limits.memory_bytes, limits.file_bytes, limits.files)
     places = [
         *(f"read={path.resolve()}" for path in reads),
