@@ -164,7 +164,7 @@ OPTION_NAMES: Final = tuple(JobOptions.model_fields)
 UNQUOTED: Final = frozenset(
     {"prompt", "keywords", "labels", "known_speaker_names", "known_speaker_references"}
 )
-"""Options of which no error message holds a value: messages are in logs and in notifications."""
+"""What people say, and who: not to be quoted in errors, which are in logs and notifications."""
 
 
 def is_option_file(key: str) -> bool:
