@@ -4,7 +4,7 @@ A line names its job (`correlation_id`) and holds measures. No words of a record
 option that users write, and of an upload's key what a job id shows of it.
 
 Beside these lines stand those of AWS's runtime, which writes each error that leaves a handler with
-its message: no text of a transcript, but maybe keys, the API's own words, an option that is invalid.
+its message: no text of a transcript, but maybe keys, the API's own words, an invalid option.
 """
 
 from __future__ import annotations
