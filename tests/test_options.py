@@ -154,6 +154,37 @@ class TestBadInput:
     ) -> None:
         assert message(file_layer("f.json", json.dumps(values).encode())).startswith(start)
 
+    @pytest.mark.parametrize(
+        ("values", "start"),
+        [
+            ({"prompt": ["Sesquipedalian"]}, "option `prompt` in f: Input should be a valid str"),
+            ({"prompt": {"Sesquipedalian": 1}}, "option `prompt` in f: Input should be a valid st"),
+            ({"keywords": "Sesquipedalian"}, "option `keywords` in f: Input should be a valid li"),
+            ({"keywords": [["Sesquipedalian"]]}, "option `keywords.0` in f: Input should be a val"),
+            ({"labels": "Sesquipedalian"}, "option `labels` in f: Input should be a valid dict"),
+            ({"labels": {"a": ["Sesquipedalian"]}}, "option `labels.a` in f: Input should be a v"),
+            ({"labels": {"Sesquipedalian\0": "b"}}, "option `labels.[key]` in f: String should ma"),
+            ({"known_speaker_names": "Sesquipedalian"}, "option `known_speaker_names` in f: Input"),
+            ({"known_speaker_names": ["Sesquipedalian"] * 5}, "option `known_speaker_names` in f"),
+            (
+                {"known_speaker_references": ["data:Sesquipedalian"] * 5},
+                "option `known_speaker_references` in f: List should have at most 4 items",
+            ),
+        ],
+    )
+    def test_what_people_say_or_sound_like_is_in_no_error(
+        self, values: dict[str, Any], start: str
+    ) -> None:
+        """Errors are in logs and notifications."""
+        text = message(file_layer("f", json.dumps(values).encode()))
+        assert text.startswith(start)
+        assert "squipedal" not in text
+
+    def test_such_a_value_is_told_by_its_kind_and_length(self) -> None:
+        text = message(layer("f", keywords="a, b", labels={"a": 1}))
+        assert "got str of length 4" in text
+        assert text.endswith("got int")
+
     def test_contradictory_options_name_every_source(self) -> None:
         text = message(layer("a", language="en"), layer("b", languages=["de"]))
         assert text.endswith("(`language` from a, `languages` from b)")

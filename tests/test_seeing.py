@@ -23,7 +23,8 @@ from samtranslator.yaml_helper import yaml_parse
 from dropscribe import seeing
 from dropscribe.cli import main
 from dropscribe.errors import ErrorCode, Failure, JobError, Rejected, Unavailable
-from dropscribe.seeing import METRICS, Measure, Tally, emit, of_failed, tell
+from dropscribe.seeing import METRICS, Measure, Tally, emit, is_expected, of_failed, tell
+from functions.start.app import LEFT_FOR_RETURNING_S
 from local.moto_cloudformation import transform
 from tests.api_server import KEY, ApiServer, error, recorded
 from tests.conftest import DATA, ROOT
@@ -125,7 +126,7 @@ def seen(route: Route, api_server: ApiServer) -> Seen:
     run("seen/again.wav")
     api.planned += [error(503, "busy", retry_after="0") for _ in range(3)]
     run("seen/retried.wav", temperature="0.1")
-    run("seen/bad.mp3", b"no recording")
+    done.append(("bad", waiting(route, "seen/bad.mp3", **wanted)))
     api.down = recorded("error_401")
     run("seen/refused.wav", temperature="0.2")
     api.behave()
@@ -134,6 +135,17 @@ def seen(route: Route, api_server: ApiServer) -> Seen:
     route.sqs.send_message(QueueUrl=queue, MessageBody=event(route, "seen/good.wav"))
     done.append(("lost", lost(route)))
     return gathered(route, dict(done))
+
+
+def waiting(route: Route, key: str, **options: str) -> str:
+    """An upload that is no recording, and whose job finds no room at first; returns its job."""
+    route.shorten("StartFunction", timeout_s=LEFT_FOR_RETURNING_S + 1)
+    with route.setting("StartFunction", "MAX_JOBS", "0"):
+        job = route.upload(key, b"no recording", **options)
+        route.wait_for(lambda: "no room for the job yet" in route.cloud.logs("StartFunction"))
+    route.told(job)
+    route.shorten("StartFunction", timeout_s=120)
+    return job
 
 
 def event(route: Route, key: str) -> str:
@@ -220,7 +232,7 @@ class TestLines:
 
     def test_a_step_tells_what_it_did_with_measures(self, seen: Seen) -> None:
         queued = seen.line("retried", "job queued")
-        assert (queued["key"], queued["bytes"]) == ("seen/retried.wav", SPEECH.stat().st_size)
+        assert queued["bytes"] == SPEECH.stat().st_size
         normalized = seen.line("good", "normalized")
         assert (normalized["audio_ms"], normalized["chunks"]) == (2990, 1)
         assert set(normalized["timings_ms"]) == {"fetch", "decode", "cut", "normalize"}
@@ -256,8 +268,8 @@ class TestLines:
 
     def test_nothing_said_and_nothing_secret_is_in_them(self, seen: Seen) -> None:
         everything = json.dumps([seen.lines, seen.metrics], ensure_ascii=False)
-        assert "seen/good.wav" in everything
-        for hidden in (SAID, PROMPT, LABEL, KEY, "no recording", "no notification"):
+        assert seen.jobs["good"] in everything
+        for hidden in ("seen/", SAID, PROMPT, LABEL, KEY, "no recording", "no notification"):
             assert hidden not in everything
 
 
@@ -344,6 +356,23 @@ class TestMetrics:
         assert sum(seen.values("CostUSD")) == pytest.approx(0.0004)
         assert len(seen.values("JobSeconds")) == completed
 
+    def test_a_job_that_finds_no_room_tells_how_long_it_has_waited(self, seen: Seen) -> None:
+        ages = seen.values("WaitingSeconds", service="start")
+        no_room = [x for x in seen.lines["start"] if x["message"] == "no room for the job yet"]
+        assert len(ages) == len(no_room)
+        assert all(age > 0 for age in ages)
+        assert max(ages) < max(seen.values("QueueSeconds", service="start"))
+
+    def test_each_run_of_a_step_that_may_reject_tells_whether_it_met_what_is_expected(
+        self, seen: Seen
+    ) -> None:
+        told = {
+            service: sorted(seen.values("ExpectedErrors", service=service))
+            for service in ("normalize", "transcribe")
+        }
+        assert told == {"normalize": [0] * 4 + [1] * 2, "transcribe": [0] * 4 + [1]}
+        assert len(seen.values("ExpectedErrors")) == 11
+
     def test_calls_are_counted_where_they_are_made_also_in_a_run_that_fails(
         self, seen: Seen
     ) -> None:
@@ -406,17 +435,15 @@ class TestErrors:
         ],
         ids=["rejected", "mended outside", "unavailable", "rate limit", "unexpected"],
     )
-    def test_what_it_says_stays_out_of_the_log(
-        self, capsys: pytest.CaptureFixture[str], error: Exception, line: Json, *, expected: bool
+    def test_what_it_says_stays_out_of_its_line(
+        self, error: Exception, line: Json, *, expected: bool
     ) -> None:
         logger, log = logging_to_memory()
         tell(logger, error)
         first = json.loads(log.getvalue())
-        metrics = map(json.loads, capsys.readouterr().out.splitlines())
         assert line.items() <= first.items()
         assert "secret" not in json.dumps(first)
-        told = [m["Name"] for x in metrics for m in x["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
-        assert told == (["ExpectedErrors"] if expected else [])
+        assert is_expected(error) == expected
 
     def test_it_goes_on_unchanged_and_step_functions_knows_its_name(self) -> None:
         raised = Unavailable("engine_unavailable", "later")

@@ -45,5 +45,5 @@ def record_handler(record: SQSRecord) -> None:
 def ingest(source: Source, waited_s: float) -> None:
     logger.set_correlation_id(job_id_of(source))
     enqueue(source, os.environ["JOBS_QUEUE_URL"])
-    logger.info("job queued", key=source.key, bytes=source.size, queue_ms=round(waited_s * 1000))
+    logger.info("job queued", bytes=source.size, queue_ms=round(waited_s * 1000))
     emit(Measure("JobsQueued", 1))

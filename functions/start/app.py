@@ -52,6 +52,7 @@ def begun(record: SQSRecord, deadline: float) -> bool:
     if started is None:
         give_back(record)
         logger.info("no room for the job yet", running_at_most=most)
+        emit(Measure("WaitingSeconds", queue_seconds(record)))
         return False
     waited_s = queue_seconds(record)
     said = "job started" if started else "job has ended already"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from typing import Annotated, Any, Final, Literal, Self
@@ -162,6 +162,10 @@ class JobOptions(Parameters):
 
 _LETTERS: Final = re.compile(r"\s*[A-Za-z]{1,2}\s*")
 OPTION_NAMES: Final = tuple(JobOptions.model_fields)
+UNQUOTED: Final = frozenset(
+    {"prompt", "keywords", "labels", "known_speaker_names", "known_speaker_references"}
+)
+"""What people say, and who: not to be quoted in errors, which are in logs and notifications."""
 
 
 def is_option_file(key: str) -> bool:
@@ -256,10 +260,22 @@ def _explain(error: Any, sources: Mapping[str, str]) -> str:
     if not error["loc"]:
         where = ", ".join(f"`{name}` from {source}" for name, source in sources.items())
         return f"{error['msg'].removeprefix('Value error, ')} ({where})"
-    field = ".".join(str(part) for part in error["loc"])
-    source = sources.get(str(error["loc"][0]), "the defaults")
-    given = repr(error["input"])[:80]
+    option = str(error["loc"][0])
+    field = ".".join(_path(error["loc"]))
+    source = sources.get(option, "the defaults")
+    given = _kind(error["input"]) if option in UNQUOTED else repr(error["input"])[:80]
     return f"option `{field}` in {source}: {error['msg']}, got {given}"
+
+
+def _path(loc: tuple[str | int, ...]) -> list[str]:
+    """Where in an option; a name that is itself what is wrong stays out."""
+    following = (*loc[1:], "")
+    return [str(part) for part, after in zip(loc, following, strict=True) if after != "[key]"]
+
+
+def _kind(given: object) -> str:
+    name = type(given).__name__
+    return f"{name} of length {len(given)}" if isinstance(given, Sized) else name
 
 
 def _unknown(name: str, source: str) -> Rejected:

@@ -1,8 +1,10 @@
 """What the functions tell of their work: structured log lines, and metrics for CloudWatch.
 
-A line names its job (`correlation_id`) and holds measures. No words of a recording, no key, and
-none of the options that users write comes here: neither does an error's message, which may quote
-them. It is in `<key>.error.json` and in the execution's history.
+A line names its job (`correlation_id`) and holds measures. No words of a recording come here, no
+option that users write, and of an upload's key what a job id shows of it.
+
+Beside these lines stand those of AWS's runtime, which writes each error that leaves a handler with
+its message: no text of a transcript, but maybe keys, the API's own words, an invalid option.
 """
 
 from __future__ import annotations
@@ -75,9 +77,10 @@ _OF_JOBS: Final = (
 _OF_FUNCTIONS: Final = (
     Metric("DuplicateEvents", "Count", "an event about an upload whose job has ended"),
     Metric("QueueSeconds", "Seconds", "a message, from its sending to its handling"),
+    Metric("WaitingSeconds", "Seconds", "a job that found no room, since it was put in the queue"),
     Metric("StageSeconds", "Seconds", "a run of a stage", "stage"),
     Metric("ApiCalls", "Count", "a run that made some", "status"),
-    Metric("ExpectedErrors", "Count", "a run that met a bad upload, or the API's rate limit"),
+    Metric("ExpectedErrors", "Count", "a run: 1 where it met a bad upload or a rate limit"),
     Metric("LostUploads", "Count", "a sweep: uploads found without an end"),
 )
 METRICS: Final = {
@@ -91,6 +94,8 @@ OURS: Final = frozenset(
 """Codes of failures that no uploader can mend."""
 REFUSED: Final = frozenset({"unauthorized", "quota_exceeded"})
 """Codes after which no job succeeds until somebody sees to the key, or to the bill."""
+MEETING_EXPECTED: Final = frozenset({"normalize", "transcribe"})
+"""Services that tell `ExpectedErrors`, once a run: alarms cannot count on what was never told."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +144,16 @@ def step(logger: Logger, job_id_path: str | None = None) -> Callable[[Handler], 
     def decorate(handler: Handler) -> Handler:
         @functools.wraps(handler)
         def telling(event: dict[str, Any], context: LambdaContext) -> Any:
+            met: Exception | None = None
             try:
                 return handler(event, context)
             except Exception as error:
+                met = error
                 tell(logger, error)
                 raise
+            finally:
+                if logger.service in MEETING_EXPECTED:
+                    emit(Measure("ExpectedErrors", int(is_expected(met))))
 
         told: Handler = logger.inject_lambda_context(
             telling, correlation_id_path=job_id_path, clear_state=True
@@ -153,16 +163,21 @@ def step(logger: Logger, job_id_path: str | None = None) -> Callable[[Handler], 
     return decorate
 
 
+def is_expected(error: Exception | None) -> bool:
+    """Whether Lambda counts as an error of the function what is none."""
+    return isinstance(error, Rejected) or (
+        isinstance(error, JobError) and error.code == "rate_limited"
+    )
+
+
 def tell(logger: Logger, error: Exception) -> None:
-    """One line about an error that ends a run, without its message."""
+    """One line about an error that ends a run; its message is in the runtime's own."""
     if isinstance(error, JobError):
         rejected = isinstance(error, Rejected)
         retryable = not rejected or error.code in MENDED_OUTSIDE
         line = logger.error if rejected else logger.warning
         kind = "rejected" if rejected else "unavailable"
         line(kind, code=error.code, stage=logger.service, retryable=retryable)
-        if rejected or error.code == "rate_limited":
-            emit(Measure("ExpectedErrors", 1))
         return
     logger.error(
         "unexpected error",

@@ -43,8 +43,8 @@ CLOCKS: Final = timedelta(seconds=2)
 """S3 tells when an object was written in whole seconds."""
 
 REMAINS: Final = (
-    "Step Functions keeps the history of its executions, with key and job ids, for 90 days.",
-    "Logs keep the job ids until they expire (parameters LogRetentionDays and RetentionDays).",
+    "Step Functions keeps its history for 90 days: key, job ids, labels, messages of errors.",
+    "Logs keep job ids and messages of errors, for LogRetentionDays, or else RetentionDays.",
     "CloudTrail and access logs of S3 keep the key, where you have them.",
     "Notifications that were sent are with whoever got them; they hold no text of the recording.",
     "Messages in queues and dead-letter queues keep the key for 14 days at most.",
