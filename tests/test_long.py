@@ -82,7 +82,10 @@ def assert_apart(spans: Sequence[Span]) -> None:
 class TestSeams:
     @pytest.mark.parametrize(
         ("seconds", "pauses"),
-        [(10, True), (61, False), (125, True), (125, False), (300, True), (1200, False)],
+        [
+            *((10, True), (61, False), (125, True), (125, False), (300, True)),
+            pytest.param(1200, False, marks=pytest.mark.long),
+        ],
     )
     def test_the_transcript_is_what_was_said(
         self,
@@ -108,7 +111,7 @@ class TestSeams:
     @pytest.mark.parametrize(
         ("model", "pauses"),
         [
-            ("gpt-transcribe", True),
+            pytest.param("gpt-transcribe", True, marks=pytest.mark.long),
             ("whisper-1", False),
             pytest.param("gpt-4o-transcribe", False, marks=pytest.mark.long),
             pytest.param("whisper-1", True, marks=pytest.mark.long),
@@ -128,6 +131,7 @@ class TestSeams:
         assert len(done.manifest.chunks) == 3
         assert done.transcript.text == text(script)
 
+    @pytest.mark.long
     def test_log_probabilities_spell_the_merged_text(
         self, route: Stages, record: Callable[..., Path]
     ) -> None:
@@ -194,11 +198,8 @@ class TestSpeakers:
             found.setdefault(segment.speaker or "", set()).add(said.speaker)
         return found
 
-    @pytest.mark.parametrize(
-        "voice_model",
-        [pytest.param(CodedVoices(), marks=pytest.mark.long), None],
-        ids=["voices", "no voices"],
-    )
+    @pytest.mark.long
+    @pytest.mark.parametrize("voice_model", [CodedVoices(), None], ids=["voices", "no voices"])
     def test_five_speakers_over_twelve_chunks(
         self, api: CodedApi, record: Callable[..., Path], voice_model: VoiceModel | None
     ) -> None:

@@ -38,6 +38,7 @@ def route(api_server: ApiServer) -> Iterator[Route]:
             longest_wait_s=0.1,
         ) as deployed,
         pointed_at(deployed.cloud.environment),
+        deployed.setting("StartFunction", "LOOK_EVERY_S", "0.2"),
     ):
         yield deployed
 

@@ -518,7 +518,11 @@ class TestFunctions:
         ("function", "service", "own"),
         [
             ("IngestFunction", "ingest", {"JOBS_QUEUE_URL"}),
-            ("StartFunction", "start", {"STATE_MACHINE_ARN", "JOBS_QUEUE_URL", "MAX_JOBS"}),
+            (
+                "StartFunction",
+                "start",
+                {"STATE_MACHINE_ARN", "JOBS_QUEUE_URL", "MAX_JOBS", "LOOK_EVERY_S"},
+            ),
             (
                 "NormalizeFunction",
                 "normalize",

@@ -47,8 +47,8 @@ def begun(record: SQSRecord, deadline: float) -> bool:
     logger.append_keys(message_id=record.message_id)
     job = ExecutionInput.model_validate_json(record.body)
     logger.set_correlation_id(job.job_id)
-    most = int(os.environ["MAX_JOBS"])
-    started = start(job, os.environ["STATE_MACHINE_ARN"], most, deadline)
+    most, look_every_s = int(os.environ["MAX_JOBS"]), float(os.environ["LOOK_EVERY_S"])
+    started = start(job, os.environ["STATE_MACHINE_ARN"], most, deadline, look_every_s)
     if started is None:
         give_back(record)
         logger.info("no room for the job yet", running_at_most=most)

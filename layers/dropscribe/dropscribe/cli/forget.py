@@ -48,6 +48,7 @@ REMAINS: Final = (
     "CloudTrail and access logs of S3 keep the key, where you have them.",
     "Notifications that were sent are with whoever got them; they hold no text of the recording.",
     "Messages in queues and dead-letter queues keep the key for 14 days at most.",
+    "A failure that is told late may leave an error object again: then run this once more.",
     "A provider of the API that transcribed it keeps what its own terms say.",
     "Whoever downloaded the recording or its transcripts has them still.",
     "An identical recording had the same cached answers: they are gone for both.",

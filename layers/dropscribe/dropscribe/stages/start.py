@@ -8,13 +8,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import Final
 
 from dropscribe import aws
 from dropscribe.messages import ExecutionInput
-
-LOOK_EVERY_S: Final = 5.0
-"""Step Functions gives an account 2 ListExecutions a second in most regions; two functions look."""
 
 
 def start(
@@ -22,15 +18,17 @@ def start(
     state_machine_arn: str,
     max_jobs: int,
     deadline: float,
+    look_every_s: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool | None:
     """Start a job's execution while fewer than `max_jobs` run.
 
     False where it has been started before. None: there was no room until `deadline`
-    (`time.monotonic()`). One or two more than `max_jobs` may run, as two functions look at once.
+    (`time.monotonic()`), though it was looked for every `look_every_s`. One or two more than
+    `max_jobs` may run, as two functions look at once.
     """
     while not _is_room(state_machine_arn, max_jobs):
-        pause_s = LOOK_EVERY_S * random.uniform(0.75, 1.25)
+        pause_s = look_every_s * random.uniform(0.75, 1.25)
         if time.monotonic() + pause_s > deadline:
             return None
         sleep(pause_s)
