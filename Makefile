@@ -15,8 +15,9 @@ help: ## this list
 demo: .venv/.ok ## transcribe a recording on the embedded cloud, set-up included
 	.venv/bin/python -m local.demo
 
+# Not reordered: xdist would begin with the files of many tests, which are quick, and end with those of few and long ones.
 test: .venv/.test .venv-tools/.ok ## every test, set-up included
-	.venv/bin/python -m pytest --numprocesses auto --dist loadfile
+	.venv/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 long: .venv/.test ## tests with hours of recordings, some minutes
 	.venv/bin/python -m pytest -m long

@@ -14,7 +14,7 @@ import pysubs2
 import pytest
 import srt
 import webvtt
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dropscribe.cues import Cue
@@ -268,6 +268,7 @@ def spoken(draw: st.DrawFn) -> list[Cue]:
 class TestAnyText:
     @settings(max_examples=EXAMPLES, deadline=None)
     @given(found=spoken())
+    @example(found=[cue(0, 1, "a", speaker="--"), cue(1, 2, "b", speaker="---"), cue(2, 3, "end")])
     def test_webvtt_is_valid_and_no_cue_is_lost(
         self, validator: Validator, found: list[Cue]
     ) -> None:

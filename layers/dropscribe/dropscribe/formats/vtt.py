@@ -51,8 +51,11 @@ def _comment(lines: Sequence[str]) -> str:
 
 
 def _voice(cue: Cue) -> str:
-    speaker = safe(cue.speaker or "")
-    return f"<v {_escaped(speaker)}>" if speaker else ""
+    """A name that ends with `--` would make an arrow of the tag's own end."""
+    speaker = _escaped(safe(cue.speaker or ""))
+    if speaker.endswith("--"):
+        speaker = f"{speaker[:-1]}&#45;"
+    return f"<v {speaker}>" if speaker else ""
 
 
 def _escaped(text: str) -> str:
