@@ -29,6 +29,7 @@ def test_sixty_mutated_recordings_end_as_they_may() -> None:
     assert sum(outcome.traced for outcome in outcomes) == (6 if shutil.which("strace") else 0)
 
 
+@pytest.mark.long
 def test_every_container_that_can_be_written_is_mutated(tmp_path: Path) -> None:
     made = originals.make(tmp_path)
     assert len(made) == len(originals.CONTAINERS) > 50

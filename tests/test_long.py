@@ -107,6 +107,7 @@ class TestSeams:
         assert sum(chunk.duration_ms for chunk in chunks) - sum(overlaps) == seconds * 1000
         assert (done.receipt["coverage"], done.receipt["uncovered_spans"]) == (1.0, [])
 
+    @pytest.mark.long
     @pytest.mark.parametrize("vocabulary", [CHINESE, THAI, ENGLISH], ids=["zh", "th", "en"])
     @pytest.mark.parametrize(
         ("model", "pauses"),
@@ -141,6 +142,7 @@ class TestSeams:
         spelled = "".join(part.token or "" for part in done.transcript.logprobs or [])
         assert spelled.strip() == done.transcript.text == text(script)
 
+    @pytest.mark.long
     def test_each_channel_of_a_call_is_cut_on_its_own(
         self, route: Stages, record: Callable[..., Path]
     ) -> None:
@@ -225,6 +227,7 @@ class TestSpeakers:
         sent = [len([k for k, _ in r.fields if k == "known_speaker_names[]"]) for r in api.asked]
         assert sorted(sent) == [0, *[4] * 11]
 
+    @pytest.mark.long
     def test_a_silent_beginning_does_not_cost_the_labels(
         self, route: Stages, api: CodedApi, record: Callable[..., Path]
     ) -> None:
@@ -245,6 +248,7 @@ class TestSpeakers:
         assert done.transcript.text == text(script)
         assert done.transcript.speakers == ["A", "B"]
 
+    @pytest.mark.long
     def test_names_that_the_user_gave_are_kept(
         self, route: Stages, api: CodedApi, record: Callable[..., Path], tmp_path: Path
     ) -> None:
@@ -368,6 +372,7 @@ class TestCompleteness:
         assert_says(route.finish(manifest).transcript, script)
         assert len(api.served) == 2
 
+    @pytest.mark.long
     def test_a_run_without_time_for_its_holes_leaves_them_to_the_next(
         self, route: Stages, api: CodedApi, record: Callable[..., Path]
     ) -> None:

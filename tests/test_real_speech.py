@@ -54,6 +54,7 @@ def test_cut_in_pauses_the_words_are_those_of_the_whole(sentences: list[Told]) -
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", OVERLAPPING)
 def test_what_two_chunks_heard_stands_once(overlapping: dict[str, Told], way: str) -> None:
     told = overlapping[way]

@@ -38,6 +38,7 @@ def receipt(route: Route, key: str) -> dict[str, Any]:
     return parsed
 
 
+@pytest.mark.long
 def test_an_impossible_chunk_is_named_and_a_redrive_repeats_only_that(
     route: Route, api: CodedApi, tmp_path: Path
 ) -> None:
