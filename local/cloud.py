@@ -11,6 +11,7 @@ import logging
 import socket
 import threading
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,7 @@ from botocore.config import Config
 from moto.awslambda.utils import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_api._internal.models import moto_api_backend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import ThreadedMotoServer
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
@@ -176,6 +178,7 @@ class Cloud:
 
     def _bridge(self) -> None:
         replace, wait_s = self._replacements, self._longest_wait_s
+        _bridge_hosts(replace)
         moto_cloudformation.bridge_transform(replace)
         moto_cloudformation.bridge_change_sets(replace)
         moto_cloudformation.bridge_updates(replace)
@@ -211,6 +214,14 @@ class Cloud:
         redrive.bridge_redrive(replace)
 
 
+def _bridge_hosts(replace: Replacements) -> None:
+    """moto lists its folders, and tries all of its patterns, anew for each request."""
+    name = "get_backend_for_host"
+    replace.put(
+        DomainDispatcherApplication, name, cache(getattr(DomainDispatcherApplication, name))
+    )
+
+
 def _check_port(port: int) -> None:
     """moto's server only prints that it cannot listen, and the caller would wait for ever."""
     with socket.socket() as probe:
@@ -240,6 +251,8 @@ class Clients:
         self._endpoint = endpoint
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, bool, str], Any] = {}
+        # One for all of them: each would read botocore's lists of endpoints anew.
+        self._session = boto3.Session(**CREDENTIALS, region_name=REGION)
 
     def client(
         self,
@@ -252,8 +265,7 @@ class Clients:
             wanted = (service, config is not None, credentials["aws_access_key_id"])
             if wanted not in self._clients:
                 own = (config or Config()).merge(Config(proxies={}, max_pool_connections=64))
-                session = boto3.Session(**credentials, region_name=REGION)
-                self._clients[wanted] = session.client(
-                    service, endpoint_url=self._endpoint, config=own
+                self._clients[wanted] = self._session.client(
+                    service, endpoint_url=self._endpoint, config=own, **credentials
                 )
             return self._clients[wanted]

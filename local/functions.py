@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -14,11 +15,15 @@ from typing import Any
 
 from local.access import Access
 from local.environment import Environment
-from local.installer import Closed, Installer, variables
+from local.installer import Installer, variables
 from local.runtime_api import Outcome
 
 Place = tuple[Environment, str]
 """A warm environment and the name of its log stream."""
+
+
+class Closed(RuntimeError):
+    """The embedded cloud has been closed: whoever still wants to invoke a function gives up."""
 
 
 class Functions:
@@ -29,7 +34,7 @@ class Functions:
         self.access = access
         self._concurrency = concurrency or os.cpu_count() or 1
         self._root = Path(tempfile.mkdtemp(prefix="dropscribe-"))
-        self._installer = Installer(self._root)
+        self._installer = Installer()
         self._lock = threading.Lock()
         self._idle: dict[str, list[Place]] = defaultdict(list)
         self._all: list[Environment] = []
@@ -55,7 +60,7 @@ class Functions:
             environments, self._all = self._all, []
         for environment in environments:
             environment.close()
-        self._installer.close()
+        shutil.rmtree(self._root, ignore_errors=True)
 
     def _limit(self, function: Any) -> threading.BoundedSemaphore:
         """Reserved concurrency where the template gives it, else one invocation a processor."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
 import sysconfig
+import tempfile
 import threading
+from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
@@ -25,23 +28,14 @@ TAGGED_SUFFIXES = tuple(suffix for suffix in EXTENSION_SUFFIXES if suffix != ".s
 """Of modules compiled for this Python; ".so" alone ends the others', too."""
 
 
-class Closed(RuntimeError):
-    """The embedded cloud has been closed: whoever still wants to invoke a function gives up."""
-
-
 class Installer:
-    """Keeps what it unpacked in `root`, by content: functions with one layer share its folder."""
+    """Keeps what it unpacked until the process ends, by content.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._lock = threading.Lock()
-        self._closed = False
+    Functions with one layer share its folder, and so do clouds one after the other: what Python has
+    compiled lies there as well.
+    """
 
-    def close(self) -> None:
-        """Takes `root` away, once nobody is unpacking into it."""
-        with self._lock:
-            self._closed = True
-            shutil.rmtree(self._root, ignore_errors=True)
+    _lock = threading.Lock()
 
     def install(self, function: Any) -> Installation:
         """`function` is moto's LambdaFunction."""
@@ -62,14 +56,20 @@ class Installer:
         return os.pathsep.join([*bins, os.environ.get("PATH", os.defpath)])
 
     def _unpacked(self, body: bytes) -> Path:
-        folder = self._root / hashlib.sha256(body).hexdigest()[:16]
+        folder = _root() / hashlib.sha256(body).hexdigest()[:16]
         with self._lock:
-            if self._closed:
-                raise Closed
             if not folder.exists():
                 folder.mkdir()
                 archive.unpack(body, folder)
         return folder
+
+
+@cache
+def _root() -> Path:
+    """Of this process."""
+    root = Path(tempfile.mkdtemp(prefix="dropscribe-code-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return root
 
 
 def _split(folders: Any) -> tuple[list[str], list[str]]:

@@ -13,8 +13,7 @@ from moto.awslambda.utils import get_backend
 from moto.sqs.models import sqs_backends
 
 from local.access import Need
-from local.functions import Functions
-from local.installer import Closed
+from local.functions import Closed, Functions
 from local.keys import decryption, encryption
 from local.replacements import Replacements
 from local.runtime_api import Outcome, failure

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
+from unittest.mock import patch
 
 from moto import mock_aws
 
@@ -167,13 +169,23 @@ class Stages:
         return engine, self.api_url
 
 
+_new_client = aws.client
+
+
+@cache
+def _client(service: str) -> Any:
+    """Kept, as making one takes half a second. moto answers all that were made since its import."""
+    aws.forget_clients()
+    client = _new_client(service)
+    aws.forget_clients()
+    return client
+
+
 @contextmanager
 def stages(api_url: str, voice_model: VoiceModel | None = None) -> Iterator[Stages]:
-    with mock_aws():
-        aws.forget_clients()
+    with mock_aws(), patch.object(aws, "client", _client):
         s3 = aws.client("s3")
         for bucket in (UPLOADS, WORK, TRANSCRIPTS):
             s3.create_bucket(Bucket=bucket)
             s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         yield Stages(api_url, voice_model)
-    aws.forget_clients()

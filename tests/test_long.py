@@ -442,8 +442,8 @@ DOWN = error(500, "The server had an error")
 class TestFaults:
     """The transcript is the same, and what was served is paid once."""
 
-    SECONDS: Final = 400
-    CHUNKS: Final = 6
+    SECONDS: Final = 250
+    CHUNKS: Final = 4
 
     @pytest.mark.parametrize(
         ("faults", "lost"),
@@ -452,8 +452,8 @@ class TestFaults:
             ([failing_first(BUSY)], 0),
             ([failing_first(DOWN, 2, each=2), failing_first(BUSY, 1)], 0),
             ([down(3, 40)], 0),
-            ([losing_first()], 6),
-            ([losing_first(each=2), failing_first(DOWN)], 3),
+            ([losing_first()], 4),
+            ([losing_first(each=2), failing_first(DOWN)], 2),
         ],
         ids=["once", "busy", "half twice", "down midway", "lost answers", "lost and down"],
     )
@@ -480,7 +480,7 @@ class TestFaults:
     ) -> None:
         script = talk(self.SECONDS, seed=22)
         manifest = route.begin(record(script, seconds=self.SECONDS), **WORDS)
-        route.dying = {1, 4}
+        route.dying = {1, 3}
         with pytest.raises(KeyboardInterrupt):
             route.transcribe_all(manifest)
         done = route.finish(manifest)
@@ -508,7 +508,7 @@ class TestFaults:
     ) -> None:
         script = talk(self.SECONDS, seed=23)
         manifest = route.begin(record(script, seconds=self.SECONDS), **WORDS)
-        bad = manifest.chunks[3]
+        bad = manifest.chunks[2]
 
         def refused(request: Request) -> Any:
             same = abs(request.seconds * 1000 - bad.duration_ms) < 1
@@ -517,7 +517,7 @@ class TestFaults:
         api.faults.append(refused)
         with pytest.raises(Rejected) as caught:
             route.transcribe_all(manifest)
-        assert str(caught.value).startswith("unsupported_by_model: chunk 3 (00:03:")
+        assert str(caught.value).startswith("unsupported_by_model: chunk 2 (00:02:")
         api.faults.clear()
         before = len(api.served)
         assert before == self.CHUNKS - 1
