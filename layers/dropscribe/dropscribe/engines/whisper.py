@@ -95,6 +95,17 @@ def load(model: str) -> None:
     _loaded(model)
 
 
+def knows(model: str, language: str | None) -> bool:
+    """Whether a model hears a language, by its code; None: whether it finds out by itself.
+
+    Raises as `load`.
+    """
+    loaded = _loaded(model)
+    if language is None:
+        return loaded.english_only or loaded.detects_language
+    return language == "en" if loaded.english_only else loaded.has(f"<|{language}|>")
+
+
 def endpoint(model: str) -> str:
     """What an answer depends on beside audio and request: software, precision and weights."""
     device, precision = _device()
