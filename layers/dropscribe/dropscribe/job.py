@@ -64,7 +64,11 @@ STAGES: Final = {
     "Notify": "notify",
 }
 """States of `functions/pipeline.asl.json` → stages, as errors and people name them."""
-INNER_STATES: Final = {"TranscribeLeader": "transcribe", "Transcribe": "transcribe"}
+INNER_STATES: Final = {
+    "TranscribeLeader": "transcribe",
+    "Transcribe": "transcribe",
+    "Align": "transcribe",
+}
 """Those inside of a Map."""
 
 
