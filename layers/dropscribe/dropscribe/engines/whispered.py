@@ -24,8 +24,9 @@ from dropscribe.timestamps import to_ms
 from dropscribe.transcript import Word
 
 LEAST_HEARD: Final = 0.35
-"""Part of the text's words that must be heard, in its order and not alone. Of a text of which every
-third word is misheard it is 0.6, of another text below 0.2."""
+"""Part of the text's words that must be heard, in its order and not alone, and of all words heard
+that must be in the text. Where every third word is misheard it is 0.6, of another text below 0.1,
+of other digits in place of digits up to 0.4."""
 LEAST_WORDS: Final = 4
 """That must be heard: two in a row may be chance. Of a text that has fewer nothing else may be."""
 MOST_WORDS_A_S: Final = 10
@@ -84,7 +85,7 @@ def _fits(found: int, text: int, heard: int) -> bool:
     """Whether so many words that both have show that the text is what is said."""
     if text < LEAST_WORDS:
         return found == text == heard
-    return found >= max(LEAST_HEARD * text, LEAST_WORDS)
+    return found >= max(LEAST_HEARD * max(text, heard), LEAST_WORDS)
 
 
 def _heard(audio: Path, request: TranscriptionRequest, deadline: float) -> Iterator[_Heard]:
