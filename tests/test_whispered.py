@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dropscribe import sound
-from dropscribe.api import Request
+from dropscribe.api import Request, TranscriptionWord
 from dropscribe.engines import Recognized, openai, whisper, whispered
 from dropscribe.errors import JobError, Rejected
 from dropscribe.job import Manifest, Piece, chunk_record_key
@@ -153,6 +153,14 @@ class TestTimes:
         assert off[len(off) // 2] < 30
         assert off[int(0.9 * len(off))] < 150
 
+    def test_text_that_no_model_takes_at_once_leaves_words_where_they_were_heard(
+        self, aligned: Align
+    ) -> None:
+        words = text_of(talk()).split()
+        words[len(words) // 2] = "x" * 3000
+        off = off_ms(aligned(samples_of(talk()), " ".join(words)), talk())
+        assert off[len(off) // 2] < 100
+
     def test_a_language_that_nobody_named_is_heard(self, aligned: Align) -> None:
         samples, text = samples_of(talk()), text_of(talk())
         assert aligned(samples, text, None) == aligned(samples, text, "de")
@@ -172,19 +180,15 @@ class TestTimes:
         assert found is not None
         assert found[1:-1] == plain
 
-    def test_characters_share_the_time_of_the_word_that_they_are_heard_as(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """No Whisper here knows Chinese: what one would hear is given, and the rest is real."""
-        word = {"word": "你好吗", "start": 1.0, "end": 1.6}
-        part = type("Part", (), {"words": [type("Said", (), word)]})
-        monkeypatch.setattr(whisper, "recognize", lambda *_: ("zh", [part]))
-        asked: Any = None
-        heard = list(whispered._heard(Path(), asked, time.monotonic() + 9))
-        assert [part.sound for part in heard] == ["你", "好", "吗"]
-        assert [part.span for part in heard] == [
-            Span(1000, 1200), Span(1200, 1400), Span(1400, 1600),
-        ]  # fmt: skip
+    def test_characters_share_the_time_of_the_word_that_they_are_heard_as(self) -> None:
+        """As a Whisper that knows Chinese, which none here does, would hear it."""
+        word = TranscriptionWord(word="你好吗", start=1.0, end=1.6)
+        parts = [Recognized.model_construct(words=[word])]
+        assert list(whispered._heard(parts, time.monotonic() + 9)) == [
+            ("你", Span(1000, 1200)),
+            ("好", Span(1200, 1400)),
+            ("吗", Span(1400, 1600)),
+        ]
 
 
 @pytest.fixture

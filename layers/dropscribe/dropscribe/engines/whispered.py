@@ -1,24 +1,27 @@
 """When each word of a known text was said, in any language that a Whisper model hears.
 
-The model transcribes the recording, and its cross-attention tells when each word sounds. What it
-heard is matched with the text, of which it may mishear a good part; the words that it did not hear
-are placed between those that it did, by when somebody speaks.
+The model transcribes the recording. What it heard is matched with the text, of which it may mishear
+a good part; that shows which words of the text are said in which few seconds. There the model reads
+just these words, and its cross-attention tells when each sounds. Where nothing shows it, words that
+were heard are where they were heard, and others are placed between them, by when somebody speaks.
 """
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from dropscribe.alignment import sound
 from dropscribe.api import TranscriptionRequest
-from dropscribe.engines import whisper
+from dropscribe.engines import Recognized, whisper
 from dropscribe.errors import Rejected
 from dropscribe.matching import paired, sure
 from dropscribe.placement import divided, placed
+from dropscribe.sound import cut, length_ms, read
 from dropscribe.spans import Span, total_ms
 from dropscribe.timestamps import to_ms
 from dropscribe.transcript import Word
@@ -31,6 +34,20 @@ LEAST_WORDS: Final = 4
 """That must be heard: two in a row may be chance. Of a text that has fewer nothing else may be."""
 MOST_WORDS_A_S: Final = 10
 """Of speech; nobody says as many."""
+SHORTEST_MS: Final = 40
+"""Of a word that is heard: what is shorter has its place from nothing but its neighbours."""
+PAUSE_MS: Final = 200
+"""Between words, from which a window may begin there."""
+MOST_SPEECH_MS: Final = 150
+"""In a pause, as detectors have it: the edges of the words around it."""
+WINDOW_MS: Final = 20_000
+"""Of audio in which the text is aligned anew where there are such pauses, …"""
+LONGEST_MS: Final = 30_000
+"""… and what Whisper hears at most."""
+NEAR_MS: Final = 250
+"""How far a word that is read may be from where it was heard, …"""
+MOST_NEAR: Final = 0.8
+"""… in so many words: else the text is not what is said there, or the model cannot read it."""
 MOST_UNSAID: Final = 0.3
 """Part of the text's words for which there may be no time between those that were heard."""
 
@@ -38,6 +55,14 @@ MOST_UNSAID: Final = 0.3
 class _Heard(NamedTuple):
     sound: str
     """As it is compared with the text."""
+    span: Span
+
+
+class _Window(NamedTuple):
+    first: int
+    """Of the words that are said in it, …"""
+    end: int
+    """… and the one after them."""
     span: Span
 
 
@@ -69,16 +94,28 @@ def align(
         return []
     if not (said and speech and whisper.knows(model, language)):
         return None
-    heard = list(_heard(audio, TranscriptionRequest(model=model, language=language), deadline))
+    request = TranscriptionRequest(model=model, language=language)
+    spoken, parts = whisper.recognize(audio, request)
+    heard = list(_heard(parts, deadline))
     pairs = paired([sound(units[at]) for at in said], [part.sound for part in heard])
     pairs = sure(pairs, len(said), len(heard))
     if not _fits(len(pairs), len(said), len(heard)):
         return None
-    found = {said[pair.left]: _sounding(heard[pair.right].span, speech) for pair in pairs}
-    parts = list(_timed(units, found, speech))
-    if sum(part.unsaid for part in parts) > MOST_UNSAID * len(units):
+    rough = {said[pair.left]: _sounding(heard[pair.right].span, speech) for pair in pairs}
+    found = {at: span for at, span in rough.items() if span.duration_ms >= SHORTEST_MS}
+    if sum(part.unsaid for part in _timed(units, found, speech)) > MOST_UNSAID * len(units):
         return None
-    return [word for part in parts for word in part.words]
+    samples, pauses = read(audio), _pauses(found, speech)
+    for window in _windows(pauses, len(units), length_ms(samples)):
+        _check(deadline)
+        own = [at for at in said if window.first <= at < window.end]
+        texts = [_as_written(units[at], pauses=at + 1 in pauses) for at in own]
+        edges = whisper.edges_ms(model, cut(samples, window.span), texts, spoken or "en")
+        spans = [Span(*pair).moved(window.span.start_ms) for pair in pairwise(edges or [])]
+        read_at = {at: _sounding(span, speech) for at, span in zip(own, spans, strict=False)}
+        if _agree(read_at, found):
+            found |= read_at
+    return [word for part in _timed(units, found, speech) for word in part.words]
 
 
 def _fits(found: int, text: int, heard: int) -> bool:
@@ -88,11 +125,10 @@ def _fits(found: int, text: int, heard: int) -> bool:
     return found >= max(LEAST_HEARD * max(text, heard), LEAST_WORDS)
 
 
-def _heard(audio: Path, request: TranscriptionRequest, deadline: float) -> Iterator[_Heard]:
-    """Words as they are divided in the text, which shares out the time of the model's own."""
-    for part in whisper.recognize(audio, request)[1]:
-        if time.monotonic() > deadline:
-            raise Rejected("timed_out", "the time was too short to find all words in the audio")
+def _heard(parts: Iterable[Recognized], deadline: float) -> Iterator[_Heard]:
+    """Words as they are divided in the text, which share the time of the model's own."""
+    for part in parts:
+        _check(deadline)
         for word in part.words:
             units = divided(word.word)
             edges = [
@@ -102,10 +138,53 @@ def _heard(audio: Path, request: TranscriptionRequest, deadline: float) -> Itera
             yield from map(_Heard, map(sound, units), map(Span, edges, edges[1:]))
 
 
+def _check(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise Rejected("timed_out", "the time was too short to find all words in the audio")
+
+
 def _sounding(span: Span, speech: Sequence[Span]) -> Span:
-    """Without the silence on either side: Whisper gives a pause to one of the words around it."""
-    parts = [part for stretch in speech if (part := span.within(stretch)).duration_ms]
-    return Span(parts[0].start_ms, parts[-1].end_ms) if parts else span
+    """Without silence: Whisper gives a pause to a word before or after it."""
+    parts = [span.within(stretch) for stretch in speech]
+    longest = max(parts, key=lambda part: part.duration_ms)
+    return longest if longest.duration_ms else span
+
+
+def _pauses(found: Mapping[int, Span], speech: Sequence[Span]) -> dict[int, int]:
+    """The words that follow a pause for certain → the middle of the pause, in milliseconds.
+
+    The word before each was heard as well, and nobody speaks between.
+    """
+    pauses = {}
+    for at, span in sorted(found.items()):
+        after = found.get(at + 1)
+        if after and after.start_ms - span.end_ms >= PAUSE_MS:
+            between = Span(span.end_ms, after.start_ms)
+            if total_ms([stretch.within(between) for stretch in speech]) <= MOST_SPEECH_MS:
+                pauses[at + 1] = (between.start_ms + between.end_ms) // 2
+    return pauses
+
+
+def _as_written(unit: str, *, pauses: bool) -> str:
+    """With a full stop before a pause: the model would write one, and hears the pause as it."""
+    return f"{unit}." if pauses and unit[-1].isalnum() else unit
+
+
+def _agree(one: Mapping[int, Span], other: Mapping[int, Span]) -> bool:
+    """Whether words that are in both are at about the same time, as a rule."""
+    both = [abs(one[at].start_ms - other[at].start_ms) for at in one.keys() & other.keys()]
+    return sum(off_ms <= NEAR_MS for off_ms in both) >= MOST_NEAR * len(both)
+
+
+def _windows(pauses: Mapping[int, int], words: int, length_ms: int) -> Iterator[_Window]:
+    """The recording in pieces of which it is known what is said in them."""
+    ends = [*pauses.items(), (words, length_ms)]
+    first, begun_ms = 0, 0
+    for (end, ms), (_, next_ms) in pairwise([*ends, (words, sys.maxsize)]):
+        if next_ms - begun_ms > WINDOW_MS:
+            if 0 < ms - begun_ms <= LONGEST_MS:
+                yield _Window(first, end, Span(begun_ms, ms))
+            first, begun_ms = end, ms
 
 
 def _timed(
