@@ -656,6 +656,12 @@ class TestWhisper:
             {"Fn::GetAtt": ["FormatFunction", "Arn"]},
         ]
 
+    def test_nothing_is_aligned_by_a_whisper_that_has_no_model(self, source: Json) -> None:
+        """As on the embedded cloud, where a model is what a job names."""
+        without = {"Fn::Equals": [{"Ref": "WhisperModel"}, "none"]}
+        condition = {"Fn::And": [{"Condition": "HasWhisper"}, {"Fn::Not": [without]}]}
+        assert source["Conditions"]["HasAligner"] == condition
+
     @pytest.mark.parametrize("function", IMAGE_FUNCTIONS)
     def test_sam_asks_nobody_for_an_image_repository(self, source: Json, function: str) -> None:
         """It does where it reads `PackageType: Image`, also from those who want no image."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -59,11 +60,9 @@ class _Heard(NamedTuple):
 
 
 class _Window(NamedTuple):
-    first: int
-    """Of the words that are said in it, …"""
-    end: int
-    """… and the one after them."""
-    span: Span
+    words: dict[int, str]
+    """That are said in it, by their number, as the model reads them."""
+    start_ms: int
 
 
 class _Placed(NamedTuple):
@@ -94,8 +93,7 @@ def align(
         return []
     if not (said and speech and whisper.knows(model, language)):
         return None
-    request = TranscriptionRequest(model=model, language=language)
-    spoken, parts = whisper.recognize(audio, request)
+    spoken, parts = whisper.recognize(audio, TranscriptionRequest(model=model, language=language))
     heard = list(_heard(parts, deadline))
     pairs = paired([sound(units[at]) for at in said], [part.sound for part in heard])
     pairs = sure(pairs, len(said), len(heard))
@@ -105,16 +103,12 @@ def align(
     found = {at: span for at, span in rough.items() if span.duration_ms >= SHORTEST_MS}
     if sum(part.unsaid for part in _timed(units, found, speech)) > MOST_UNSAID * len(units):
         return None
-    samples, pauses = read(audio), _pauses(found, speech)
-    for window in _windows(pauses, len(units), length_ms(samples)):
+    for samples, window in _windows(audio, found, units, speech):
         _check(deadline)
-        own = [at for at in said if window.first <= at < window.end]
-        texts = [_as_written(units[at], pauses=at + 1 in pauses) for at in own]
-        edges = whisper.edges_ms(model, cut(samples, window.span), texts, spoken or "en")
-        spans = [Span(*pair).moved(window.span.start_ms) for pair in pairwise(edges or [])]
-        read_at = {at: _sounding(span, speech) for at, span in zip(own, spans, strict=False)}
-        if _agree(read_at, found):
-            found |= read_at
+        read_at = _read(samples, window, spoken or "en", model)
+        sounding = {at: _sounding(span, speech) for at, span in read_at.items()}
+        if _agree(sounding, found):
+            found |= sounding
     return [word for part in _timed(units, found, speech) for word in part.words]
 
 
@@ -145,9 +139,10 @@ def _check(deadline: float) -> None:
 
 def _sounding(span: Span, speech: Sequence[Span]) -> Span:
     """Without silence: Whisper gives a pause to a word before or after it."""
-    parts = [span.within(stretch) for stretch in speech]
-    longest = max(parts, key=lambda part: part.duration_ms)
-    return longest if longest.duration_ms else span
+    first = bisect_right(speech, span.start_ms, key=lambda stretch: stretch.end_ms)
+    end = bisect_left(speech, span.end_ms, key=lambda stretch: stretch.start_ms)
+    parts = (span.within(stretch) for stretch in speech[first:end])
+    return max(parts, key=lambda part: part.duration_ms, default=span)
 
 
 def _pauses(found: Mapping[int, Span], speech: Sequence[Span]) -> dict[int, int]:
@@ -165,26 +160,37 @@ def _pauses(found: Mapping[int, Span], speech: Sequence[Span]) -> dict[int, int]
     return pauses
 
 
-def _as_written(unit: str, *, pauses: bool) -> str:
-    """With a full stop before a pause: the model would write one, and hears the pause as it."""
-    return f"{unit}." if pauses and unit[-1].isalnum() else unit
-
-
 def _agree(one: Mapping[int, Span], other: Mapping[int, Span]) -> bool:
     """Whether words that are in both are at about the same time, as a rule."""
     both = [abs(one[at].start_ms - other[at].start_ms) for at in one.keys() & other.keys()]
     return sum(off_ms <= NEAR_MS for off_ms in both) >= MOST_NEAR * len(both)
 
 
-def _windows(pauses: Mapping[int, int], words: int, length_ms: int) -> Iterator[_Window]:
+def _windows(
+    audio: Path, found: Mapping[int, Span], units: Sequence[str], speech: Sequence[Span]
+) -> Iterator[tuple[bytes, _Window]]:
     """The recording in pieces of which it is known what is said in them."""
-    ends = [*pauses.items(), (words, length_ms)]
+    samples, pauses = read(audio), _pauses(found, speech)
+    ends = [*pauses.items(), (len(units), length_ms(samples))]
     first, begun_ms = 0, 0
-    for (end, ms), (_, next_ms) in pairwise([*ends, (words, sys.maxsize)]):
+    for (end, ms), (_, next_ms) in pairwise([*ends, (len(units), sys.maxsize)]):
         if next_ms - begun_ms > WINDOW_MS:
-            if 0 < ms - begun_ms <= LONGEST_MS:
-                yield _Window(first, end, Span(begun_ms, ms))
+            span = Span(begun_ms, ms)
+            if 0 < span.duration_ms <= LONGEST_MS:
+                own = {at: units[at] for at in range(first, end) if sound(units[at])}
+                # The model would write a full stop, and hears the pause as it.
+                stops = {
+                    at: f"{own[at]}." for at in own if at + 1 in pauses and own[at][-1].isalnum()
+                }
+                yield cut(samples, span), _Window(own | stops, span.start_ms)
             first, begun_ms = end, ms
+
+
+def _read(samples: bytes, window: _Window, language: str, model: str) -> dict[int, Span]:
+    """When the words of a window sound; nothing where they are too many."""
+    edges = whisper.edges_ms(model, samples, [*window.words.values()], language) or []
+    spans = (Span(*pair).moved(window.start_ms) for pair in pairwise(edges))
+    return dict(zip(window.words, spans, strict=False))
 
 
 def _timed(
