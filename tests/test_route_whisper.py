@@ -156,7 +156,8 @@ class TestTextAlone:
 
     def told(self, route: Route, api: ApiServer, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """News and receipt."""
-        text = " ".join(word.text for word in self.RECORDING.words)
+        turns = (" ".join(word.text for word in turn) for turn in self.RECORDING.turns)
+        text = " ".join(f"{turn}." for turn in turns)
         api.behave()
         api.planned.append(Answer(200, json.dumps({"text": text}).encode()))
         wav = sound.wav((self.RECORDING.samples * 32767).astype(np.int16).tobytes())

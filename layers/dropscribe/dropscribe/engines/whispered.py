@@ -23,7 +23,7 @@ from dropscribe.errors import Rejected
 from dropscribe.matching import paired, sure
 from dropscribe.placement import divided, placed
 from dropscribe.sound import cut, length_ms, read
-from dropscribe.spans import Span, total_ms
+from dropscribe.spans import Span, joined, total_ms
 from dropscribe.timestamps import to_ms
 from dropscribe.transcript import Word
 
@@ -41,6 +41,8 @@ PAUSE_MS: Final = 200
 """Between words, from which a window may begin there."""
 MOST_SPEECH_MS: Final = 150
 """In a pause, as detectors have it: the edges of the words around it."""
+PAD_MS: Final = 200
+"""Around speech, of what the model is given to hear: detectors miss the edges of words."""
 WINDOW_MS: Final = 20_000
 """Of audio in which the text is aligned anew where there are such pauses, …"""
 LONGEST_MS: Final = 30_000
@@ -62,7 +64,16 @@ class _Heard(NamedTuple):
 class _Window(NamedTuple):
     words: dict[int, str]
     """That are said in it, by their number, as the model reads them."""
-    start_ms: int
+    pieces: list[Span]
+    """Of the recording, put together: in a long pause the model has words begin anywhere."""
+
+    def moved(self, ms: int) -> int:
+        """From a time in these pieces to the recording's."""
+        for piece in self.pieces:
+            if ms < piece.duration_ms:
+                return piece.start_ms + ms
+            ms -= piece.duration_ms
+        return self.pieces[-1].end_ms
 
 
 class _Placed(NamedTuple):
@@ -176,20 +187,27 @@ def _windows(
     for (end, ms), (_, next_ms) in pairwise([*ends, (len(units), sys.maxsize)]):
         if next_ms - begun_ms > WINDOW_MS:
             span = Span(begun_ms, ms)
-            if 0 < span.duration_ms <= LONGEST_MS:
-                own = {at: units[at] for at in range(first, end) if sound(units[at])}
-                # The model would write a full stop, and hears the pause as it.
-                stops = {
-                    at: f"{own[at]}." for at in own if at + 1 in pauses and own[at][-1].isalnum()
-                }
-                yield cut(samples, span), _Window(own | stops, span.start_ms)
+            padded = (Span(s.start_ms - PAD_MS, s.end_ms + PAD_MS).within(span) for s in speech)
+            pieces = joined(padded)
+            words = {
+                at: _as_written(units[at], pauses=at + 1 in pauses)
+                for at in range(first, end)
+                if sound(units[at])
+            }
+            if words and pieces and total_ms(pieces) <= LONGEST_MS:
+                yield b"".join(cut(samples, piece) for piece in pieces), _Window(words, pieces)
             first, begun_ms = end, ms
+
+
+def _as_written(unit: str, *, pauses: bool) -> str:
+    """With a full stop before a pause: the model would write one, and hears the pause as it."""
+    return f"{unit}." if pauses and unit[-1].isalnum() else unit
 
 
 def _read(samples: bytes, window: _Window, language: str, model: str) -> dict[int, Span]:
     """When the words of a window sound; nothing where they are too many."""
     edges = whisper.edges_ms(model, samples, [*window.words.values()], language) or []
-    spans = (Span(*pair).moved(window.start_ms) for pair in pairwise(edges))
+    spans = (Span(*pair) for pair in pairwise(map(window.moved, edges)))
     return dict(zip(window.words, spans, strict=False))
 
 
