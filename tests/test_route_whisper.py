@@ -11,8 +11,7 @@ import pytest
 
 from dropscribe import sound
 from dropscribe.api import FORMATS, Transcription, TranscriptionDiarized, TranscriptionVerbose
-from dropscribe.job import chunk_record_key
-from dropscribe.stages.transcribe import UNANSWERED
+from dropscribe.job import UNANSWERED, chunk_record_key
 from local import image
 from tests import espeak
 from tests.api_server import KEY, Answer, ApiServer

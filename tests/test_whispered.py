@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,16 +16,18 @@ import pytest
 
 from dropscribe import sound
 from dropscribe.api import Request, TranscriptionWord
+from dropscribe.aws import Task
+from dropscribe.cli.forget import _Ending
 from dropscribe.engines import Recognized, openai, whisper, whispered
 from dropscribe.errors import JobError, Rejected
-from dropscribe.job import Manifest, Piece, chunk_record_key
+from dropscribe.job import UNANSWERED, Manifest, Piece, chunk_record_key
 from dropscribe.messages import AlignRequest, TranscribeRequest
 from dropscribe.placement import divided
 from dropscribe.spans import Span
 from dropscribe.speech import voiced
 from dropscribe.stages.align import align
 from dropscribe.stages.format import format_job
-from dropscribe.stages.transcribe import UNANSWERED, transcribe
+from dropscribe.stages.transcribe import transcribe
 from dropscribe.transcript import Word
 from tests.api_server import KEY, Answer, ApiServer
 from tests.conftest import DATA
@@ -306,6 +310,21 @@ class TestStep:
         found = job.align()
         assert found == estimated.model_copy(update={"unaligned": None})
         assert not any("looked for" in warning for warning in job.warnings())
+
+    def test_who_forgets_the_recording_waits_for_a_step_that_has_only_begun(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        """The step before it has written the same record a moment ago."""
+        job = Job(route, api_server, tmp_path)
+        job.transcribe()
+        stack: Any = SimpleNamespace(work=route.work)
+        recording: Any = None
+        now = datetime.now(UTC)
+        task = Task({"chunk": 0, "align": True}, now, now + timedelta(minutes=31))
+        ending = _Ending(stack, recording)
+        assert not ending._has_ended(job.manifest.job_id, task)
+        job.align()
+        assert ending._has_ended(job.manifest.job_id, task)
 
     def test_a_translation_is_not_looked_for(
         self, route: Stages, api_server: ApiServer, tmp_path: Path

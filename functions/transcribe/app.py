@@ -16,14 +16,10 @@ from dropscribe import __version__
 from dropscribe.aws import Bucket, is_transient
 from dropscribe.engines import Engine
 from dropscribe.errors import Rejected, Unavailable
+from dropscribe.job import UNANSWERED
 from dropscribe.messages import TranscribeRequest
 from dropscribe.seeing import Tally, emit, step, transcribed
-from dropscribe.stages.transcribe import (
-    LEFT_FOR_WRITING_S,
-    UNANSWERED,
-    clear_leftovers,
-    transcribe,
-)
+from dropscribe.stages.transcribe import LEFT_FOR_WRITING_S, clear_leftovers, transcribe
 
 if TYPE_CHECKING:
     from dropscribe.diarization import WindowModel

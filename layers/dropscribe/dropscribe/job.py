@@ -56,6 +56,9 @@ class Source(BaseModel):
         return self.key.rsplit("/", 1)[-1]
 
 
+UNANSWERED: Final = "engine whisper, which was asked where they are, came to no answer"
+"""Why words are not aligned, until the step that aligns them says something else."""
+
 STAGES: Final = {
     "Normalize": "normalize",
     "TranscribeLeaders": "transcribe",

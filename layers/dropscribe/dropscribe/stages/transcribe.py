@@ -25,6 +25,7 @@ from dropscribe.aws import Bucket
 from dropscribe.engines import Engine, request_for, result_key
 from dropscribe.errors import JobError, RateLimited, Rejected, Unavailable
 from dropscribe.job import (
+    UNANSWERED,
     Call,
     Chunk,
     ChunkRecord,
@@ -61,8 +62,6 @@ if TYPE_CHECKING:
 
 FOLDER_PREFIX: Final = "chunk-"
 """Of the folder that a run works in."""
-UNANSWERED: Final = "engine whisper, which was asked where they are, came to no answer"
-"""Why words are not aligned, until the step that aligns them says something else."""
 LEFT_FOR_WRITING_S: Final = 15
 """Kept back from a function's time, so that an answer that came late is still written."""
 LEAST_FOR_A_HOLE_S: Final = 60
