@@ -1,6 +1,7 @@
 """How far the times of words are off that were found for a text, where the model told none.
 
-    apt-get install flite; pip install dropscribe[offline,speech] espeakng-loader==0.2.4 numpy
+    apt-get install flite
+    pip install dropscribe[offline,speech,whisper] espeakng-loader==0.2.4 numpy
     python -m bench.alignment
 
 Synthesized speech, whose word times are known: three English voices by flite, which recognizers
@@ -13,10 +14,15 @@ the two may err alike.
 `in segments`: estimated within each sentence, whose time is known, as of models that answer
 segments. `aligned`: `engines.forced`, which knows English, and says nothing where it does not know
 what is said.
+
+`by Whisper`: `engines.whispered`, for any language. The model is the tiny one of the tests, which
+knows 28 words: so there are recordings of these alone, of voices that it has not learned, whose
+text comes with full stops and without.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import statistics
@@ -24,6 +30,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 import imageio_ffmpeg
@@ -32,13 +39,15 @@ from numpy.typing import NDArray
 from pocketsphinx import Decoder
 
 from dropscribe import sound, speech
-from dropscribe.engines import forced
+from dropscribe.engines import forced, whispered
 from dropscribe.placement import divided, placed
 from dropscribe.spans import Span
 from dropscribe.transcript import Word
 from tests import espeak, flite
+from tools.tiny_whisper.measure import drawn
 
 DATA: Final = Path(__file__).parents[1] / "tests" / "data"
+TINY: Final = DATA / "tiny-whisper"
 AIM: Final = (100, 400)
 """Median and 95th percentile where aligned, in ms."""
 TEXTS: Final = {
@@ -119,9 +128,9 @@ Way = Callable[[Recording, Sequence[Span]], Sequence[Word] | None]
 def main() -> None:
     print(f"{'ms':42}{'starts: median':>15}{'95 %':>7}{'ends: median':>14}{'95 %':>7}")
     print(f"{'the aim where aligned':42}{AIM[0]:15}{AIM[1]:7}")
-    for recording in [*synthesized(), real()]:
+    for recording in [*synthesized(), real(), *tiny()]:
         voiced = speech.voiced(recording.samples)
-        for name, way in WAYS.items():
+        for name, way in (OF_WHISPER if recording.name.startswith("tiny") else WAYS).items():
             begun_s = time.process_time()
             words = way(recording, voiced)
             took_s = time.process_time() - begun_s
@@ -176,12 +185,42 @@ def _aligned(recording: Recording, voiced: Sequence[Span]) -> list[Word] | None:
     return forced.align(recording.samples, recording.text, voiced)
 
 
+def _by_whisper(recording: Recording, voiced: Sequence[Span]) -> list[Word] | None:
+    """None where the model does not hear the text."""
+    language = "de" if "German" in recording.name else "en"
+    with TemporaryDirectory() as folder:
+        audio = Path(folder, "audio.wav")
+        audio.write_bytes(sound.wav(recording.samples))
+        return whispered.align(audio, recording.text, language, voiced, str(TINY), math.inf)
+
+
 WAYS: Final[Mapping[str, Way]] = {
     "whole": _whole,
     "estimated": _estimated,
     "in segments": _in_segments,
     "aligned": _aligned,
 }
+
+
+OF_WHISPER: Final[Mapping[str, Way]] = {
+    "whole": _whole,
+    "estimated": _estimated,
+    "by Whisper": _by_whisper,
+}
+
+
+def tiny() -> Iterator[Recording]:
+    """Ten conversations of ten turns each, one after the other, in words of the tiny model."""
+    for german, language in ((True, "German"), (False, "English")):
+        samples, truth, texts = b"", [], []
+        for seed in range(SEED, SEED + 10):
+            talk, at_ms = drawn(seed, 10, german=german), sound.length_ms(samples)
+            truth += [Times(at_ms + word.start_ms, at_ms + word.end_ms) for word in talk.words]
+            texts += [" ".join(word.text for word in turn) for turn in talk.turns]
+            own = (talk.samples * 32767).astype(np.int16).tobytes()
+            samples += own + bytes(-len(own) % sound.BYTES_PER_MS)
+        yield Recording(f"tiny {language}", samples, ". ".join(texts) + ".", truth)
+        yield Recording(f"tiny {language}, bare", samples, " ".join(texts), truth)
 
 
 def synthesized() -> Iterator[Recording]:

@@ -17,6 +17,7 @@ from dropscribe import sound
 from dropscribe.alignment import Pair
 from dropscribe.engines import forced
 from dropscribe.engines.forced import align
+from dropscribe.matching import paired, sure
 from dropscribe.spans import Span
 from dropscribe.speech import voiced
 from dropscribe.transcript import Word
@@ -283,7 +284,7 @@ class TestMatching:
         text = [int(dice.expovariate(1 / 200)) for _ in range(4000)]
         heard = [(at, word) for at, word in enumerate(text) if dice.random() > 0.1]
         heard = [(at, word if dice.random() > 0.1 else -1) for at, word in heard]
-        pairs = forced._matched(text, [word for _, word in heard])
+        pairs = paired(text, [word for _, word in heard])
         right = [pair for pair in pairs if heard[pair.right][0] == pair.left]
         said = sum(word >= 0 for _, word in heard)
         assert len(right) > 0.97 * said
@@ -292,13 +293,13 @@ class TestMatching:
     def test_pairs_are_in_order_whatever_is_heard(self) -> None:
         dice = random.Random(2)
         text, heard = ([dice.randrange(30) for _ in range(1500)] for _ in range(2))
-        pairs = forced._matched(text, heard)
+        pairs = paired(text, heard)
         assert all(a.left < b.left and a.right < b.right for a, b in pairwise(pairs))
         assert all(text[pair.left] == heard[pair.right] for pair in pairs)
 
     def test_one_word_over_and_over_is_given_up_in_time(self) -> None:
-        assert forced._matched([0] * 5000, [0] * 5000) == []
+        assert paired([0] * 5000, [0] * 5000) == []
 
     def test_a_single_word_in_common_is_chance(self) -> None:
         pairs = [Pair(0, 3), Pair(4, 5), Pair(5, 6), Pair(9, 9)]
-        assert forced._sure(pairs, 10, 10) == [Pair(4, 5), Pair(5, 6), Pair(9, 9)]
+        assert sure(pairs, 10, 10) == [Pair(4, 5), Pair(5, 6), Pair(9, 9)]

@@ -198,6 +198,23 @@ class TestSettings:
         assert [deployed.transcriber(name) for name in ("offline", "whisper")] == ["zip", "gpu"]
         assert [deployed.concurrency(name) for name in ("offline", "whisper")] == [10, 2]
 
+    def test_a_deployment_without_a_model_asks_jobs_to_name_one(self, silence: Path) -> None:
+        with stages("http://localhost:9/v1"):
+            put = aws.client("s3").put_object
+            stored = put(Bucket=UPLOADS, Key="a.wav", Body=silence.read_bytes())
+            source = Source(
+                bucket=UPLOADS,
+                key="a.wav",
+                version_id=stored["VersionId"],
+                etag=stored["ETag"],
+                size=silence.stat().st_size,
+                sequencer="1",
+                uploaded_at="2026-11-21T12:00:00Z",
+            )
+            none = settings("gpu").model_copy(update={"WHISPER_MODEL": "none"})
+            with pytest.raises(Rejected, match="has no model of its own: name one in `model`"):
+                normalize("job", source, none, time.monotonic() + 60)
+
     def test_a_job_is_refused_before_anything_of_it_is_decoded(self, silence: Path) -> None:
         with stages("http://localhost:9/v1"):
             put = aws.client("s3").put_object(

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from dropscribe.errors import Failure, read_failure
 from dropscribe.job import job_id_of
 from dropscribe.messages import (
+    AlignRequest,
     ExecutionFailed,
     ExecutionInput,
     FormatRequest,
@@ -43,6 +44,7 @@ def event(name: str) -> Any:
         ("05-normalize-request.json", NormalizeRequest),
         ("06-normalize-result.json", NormalizeResult),
         ("07-transcribe-request.json", TranscribeRequest),
+        ("07-align-request.json", AlignRequest),
         ("08-format-request.json", FormatRequest),
         ("09-notify-request.json", NotifyRequest),
         ("10-notification-completed.json", Notification),

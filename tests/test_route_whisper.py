@@ -11,10 +11,13 @@ import pytest
 
 from dropscribe import sound
 from dropscribe.api import FORMATS, Transcription, TranscriptionDiarized, TranscriptionVerbose
+from dropscribe.job import UNANSWERED, chunk_record_key
 from local import image
 from tests import espeak
+from tests.api_server import KEY, Answer, ApiServer
 from tests.conftest import DATA, ROOT
 from tests.route import Route
+from tools.tiny_whisper.measure import drawn
 
 TINY = DATA / "tiny-whisper"
 VOICES = (("en+f2", 60), ("en+m3", 35), ("en-us+f4", 80))
@@ -28,13 +31,13 @@ TURNS = 9
 
 
 @pytest.fixture(scope="module")
-def route() -> Iterator[Route]:
+def route(api_server: ApiServer) -> Iterator[Route]:
     uri = f"{image.REGISTRY}/functions/transcribe_gpu:local"
     parameters = {"WhisperImageUri": uri, "WhisperProcessor": "cpu", "WhisperModel": str(TINY)}
     with Route(
         ROOT / "template.yaml",
-        api_url="http://localhost:9/v1",
-        api_key="none",
+        api_url=api_server.base_url,
+        api_key=KEY,
         parameters=parameters,
     ) as deployed:
         yield deployed
@@ -143,3 +146,63 @@ def test_a_model_that_is_not_there_fails_the_job_with_how_to_get_one(
     assert (error["code"], error["stage"]) == ("unsupported_by_model", "transcribe")
     assert "there is no folder /nowhere/model" in error["message"]
     assert "ct2-transformers-converter" in error["message"]
+
+
+class TestTextAlone:
+    """A German recording at an API whose model tells text alone."""
+
+    RECORDING = drawn(33, 5, german=True)
+
+    def told(self, route: Route, api: ApiServer, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """News and receipt."""
+        turns = (" ".join(word.text for word in turn) for turn in self.RECORDING.turns)
+        text = " ".join(f"{turn}." for turn in turns)
+        api.behave()
+        api.planned.append(Answer(200, json.dumps({"text": text}).encode()))
+        wav = sound.wav((self.RECORDING.samples * 32767).astype(np.int16).tobytes())
+        options = {"engine": "openai", "model": "gpt-transcribe", "languages": "de", "prompt": key}
+        news = route.run(key, wav, **options)
+        assert news["type"] == "transcription.job.completed", news
+        return news, json.loads(route.files(key)[".receipt.json"])
+
+    def test_its_words_are_found_in_the_audio_by_whisper(
+        self, route: Route, api_server: ApiServer
+    ) -> None:
+        news, receipt = self.told(route, api_server, "deutsch.wav")
+        assert (receipt["timing"], receipt["word_timing"]) == ("aligned", "aligned")
+        assert not any("estimated" in warning for warning in receipt["warnings"])
+        verbose = TranscriptionVerbose.model_validate_json(
+            route.files("deutsch.wav")[".verbose.json"]
+        )
+        found = verbose.words or []
+        off_ms = [
+            abs(word.start * 1000 - truth.start_ms)
+            for word, truth in zip(found, self.RECORDING.words, strict=True)
+        ]
+        assert max(off_ms) < 150
+
+        # The step once more, as a redrive or Lambda may have it: the same bytes, and no call.
+        job = news["data"]["job_id"]
+        before = self.stored(route, job)
+        asked = {"job_id": job, "chunk": 0, "align": True}
+        assert route.invoke("WhisperCpuFunction", asked) == {"chunk": 0}
+        assert self.stored(route, job) == before
+        assert len(api_server.requests) == 1
+
+    def test_an_aligner_that_is_killed_each_time_costs_the_job_nothing_but_better_times(
+        self, route: Route, api_server: ApiServer
+    ) -> None:
+        route.shorten("WhisperCpuFunction", 1)
+        try:
+            # Other settings: a process of its own, which takes longer than that to begin.
+            with route.setting("WhisperCpuFunction", "POWERTOOLS_LOG_LEVEL", "DEBUG"):
+                _, receipt = self.told(route, api_server, "killed.wav")
+        finally:
+            route.shorten("WhisperCpuFunction", 900)
+        assert receipt["timing"] == "estimated"
+        assert any(UNANSWERED in warning for warning in receipt["warnings"])
+
+    def stored(self, route: Route, job: str) -> list[str]:
+        listed = route.s3.list_objects_v2(Bucket=route.work, Prefix="results/")["Contents"]
+        keys = [chunk_record_key(job, 0), *sorted(item["Key"] for item in listed)]
+        return [route.read(route.work, key) for key in keys]

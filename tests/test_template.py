@@ -543,7 +543,10 @@ class TestFunctions:
             (
                 "TranscribeFunction",
                 "transcribe",
-                {"WORK_BUCKET", "API_BASE_URL", "API_KEY_SECRET_ARN", "API_HEADERS", "VOICE_MODEL"},
+                {
+                    *("WORK_BUCKET", "API_BASE_URL", "API_KEY_SECRET_ARN", "API_HEADERS"),
+                    *("ALIGNER_FUNCTION_ARN", "VOICE_MODEL"),
+                },
             ),
             ("FormatFunction", "format", {"WORK_BUCKET", "TRANSCRIPTS_BUCKET"}),
             (
@@ -639,6 +642,10 @@ class TestWhisper:
         assert normalize["WHISPER_FUNCTION_ARN"] == {
             "Fn::If": ["HasWhisperOnGpu", on_gpu, {"Fn::If": ["HasWhisperOnCpu", on_cpu, ""]}]
         }
+        transcribe = resources["TranscribeFunction"]["Properties"]["Environment"]["Variables"]
+        assert transcribe["ALIGNER_FUNCTION_ARN"] == {
+            "Fn::If": ["HasAligner", normalize["WHISPER_FUNCTION_ARN"], ""]
+        }
         (invoke,) = (s for s in statements(resources) if s.get("Sid") == "InvokeSteps")
         nothing = {"Ref": "AWS::NoValue"}
         assert invoke["Resource"] == [
@@ -648,6 +655,12 @@ class TestWhisper:
             {"Fn::If": ["HasWhisperOnCpu", on_cpu, nothing]},
             {"Fn::GetAtt": ["FormatFunction", "Arn"]},
         ]
+
+    def test_nothing_is_aligned_by_a_whisper_that_has_no_model(self, source: Json) -> None:
+        """As on the embedded cloud, where a model is what a job names."""
+        without = {"Fn::Equals": [{"Ref": "WhisperModel"}, "none"]}
+        condition = {"Fn::And": [{"Condition": "HasWhisper"}, {"Fn::Not": [without]}]}
+        assert source["Conditions"]["HasAligner"] == condition
 
     @pytest.mark.parametrize("function", IMAGE_FUNCTIONS)
     def test_sam_asks_nobody_for_an_image_repository(self, source: Json, function: str) -> None:
@@ -740,7 +753,8 @@ class TestPipeline:
         self, definition: Json, state: str
     ) -> None:
         chunks = definition["States"][state]
-        (task,) = chunks["ItemProcessor"]["States"].values()
+        states = chunks["ItemProcessor"]["States"]
+        task = states[chunks["ItemProcessor"]["StartAt"]]
         assert chunks["ItemSelector"]["transcriber.$"] == "$.transcriber"
         assert task["Parameters"]["FunctionName.$"] == "$.transcriber"
 
@@ -750,7 +764,8 @@ class TestPipeline:
         tasks = dict(task_states(definition["States"]))
         for function in IMAGE_FUNCTIONS:
             function_s = resources[function]["Properties"]["Timeout"]
-            assert tasks["Transcribe"]["TimeoutSeconds"] >= 2 * function_s + 60
+            for state in ("Transcribe", "Align"):
+                assert tasks[state]["TimeoutSeconds"] >= 2 * function_s + 60
 
     def test_every_error_of_lambda_that_is_waited_out_is_one_of_its_own(
         self, definition: Json
@@ -768,13 +783,35 @@ class TestPipeline:
 
     def test_an_instance_that_is_still_to_come_is_waited_for(self, definition: Json) -> None:
         tasks = dict(task_states(definition["States"]))
-        (lambdas,) = (r for r in tasks["Transcribe"]["Retry"] if kind_of(r) == "Lambda")
-        assert {
-            "Lambda.TooManyRequestsException",
-            "Lambda.ResourceNotReadyException",
-            "Lambda.ResourceConflictException",
-            "Lambda.EC2ThrottledException",
-        } <= set(lambdas["ErrorEquals"])
+        for state in ("Transcribe", "Align"):
+            (lambdas,) = (r for r in tasks[state]["Retry"] if kind_of(r) == "Lambda")
+            assert {
+                "Lambda.TooManyRequestsException",
+                "Lambda.ResourceNotReadyException",
+                "Lambda.ResourceConflictException",
+                "Lambda.EC2ThrottledException",
+            } <= set(lambdas["ErrorEquals"])
+
+    def test_better_times_are_not_waited_for_for_hours_nor_worth_a_job(
+        self, definition: Json
+    ) -> None:
+        """A GPU needs up to 15 minutes to start."""
+        align = dict(task_states(definition["States"]))["Align"]
+        states = definition["States"]["TranscribeChunks"]["ItemProcessor"]["States"]
+        assert 15 * 60 < patience_s(definition, "Lambda")["Align"] < 45 * 60
+        assert patience_s(definition, "States.ALL")["Align"] < 60
+        (caught,) = align["Catch"]
+        assert caught["ErrorEquals"] == ["States.ALL"]
+        assert caught["Next"] == align["Next"]
+        assert states[align["Next"]] == {"Type": "Succeed"}
+
+    def test_a_transcriber_that_names_no_aligner_needs_none(self, definition: Json) -> None:
+        """That of engine whisper, and any from before there was one."""
+        states = definition["States"]["TranscribeChunks"]["ItemProcessor"]["States"]
+        (choice,) = states["HasAligner"]["Choices"]
+        assert choice["IsPresent"] is True
+        assert states["Align"]["Parameters"]["FunctionName.$"] == choice["Variable"]
+        assert states["HasAligner"]["Default"] == "Transcribed"
 
     def test_substitutions_are_the_ones_in_the_definition(
         self, source: Json, definition: Json
@@ -803,6 +840,7 @@ class TestPipeline:
             "Normalize": ["Rejected", "Lambda", "States.ALL"],
             "TranscribeLeader": ["Rejected", "Lambda", "Unavailable", "States.ALL"],
             "Transcribe": ["Rejected", "Lambda", "Unavailable", "States.ALL"],
+            "Align": ["Rejected", "Lambda", "States.ALL"],
             "Format": ["Rejected", "Lambda", "States.ALL"],
             "Notify": ["States.ALL"],
         }
@@ -814,6 +852,7 @@ class TestPipeline:
         self, definition: Json
     ) -> None:
         waited_s = patience_s(definition, "Lambda")
+        waited_s.pop("Align")
         assert set(waited_s) == {"Normalize", "TranscribeLeader", "Transcribe", "Format"}
         assert min(waited_s.values()) > 10 * 3600
         assert max(waited_s.values()) < definition["TimeoutSeconds"] / 2
@@ -826,7 +865,8 @@ class TestPipeline:
         assert kind_of(patient) == "Lambda"
         # Of each retry the history has three events, of 25,000 that there may be.
         most = source["Parameters"]["MaxConcurrency"]["MaxValue"]
-        assert most * patient["MaxAttempts"] * 3 < 20_000
+        retried = [r["MaxAttempts"] for r in (patient, *tasks["Align"]["Retry"])]
+        assert most * sum(retried) * 3 < 20_000
 
     def test_each_state_has_its_stage(self, definition: Json) -> None:
         inner = {name for name, _ in task_states(definition["States"])} - set(definition["States"])
@@ -836,9 +876,11 @@ class TestPipeline:
     def test_the_chunk_that_goes_ahead_is_transcribed_as_the_others_are(
         self, definition: Json
     ) -> None:
+        """Its words have times, as they have speakers: nothing is left to align."""
         tasks = dict(task_states(definition["States"]))
+        own = {"Comment", "ResultSelector", "ResultPath", "Next", "End"}
         leader, other = (
-            {name: value for name, value in tasks[state].items() if name != "Comment"}
+            {name: value for name, value in tasks[state].items() if name not in own}
             for state in ("TranscribeLeader", "Transcribe")
         )
         assert leader == other

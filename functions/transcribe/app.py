@@ -16,6 +16,7 @@ from dropscribe import __version__
 from dropscribe.aws import Bucket, is_transient
 from dropscribe.engines import Engine
 from dropscribe.errors import Rejected, Unavailable
+from dropscribe.job import UNANSWERED
 from dropscribe.messages import TranscribeRequest
 from dropscribe.seeing import Tally, emit, step, transcribed
 from dropscribe.stages.transcribe import LEFT_FOR_WRITING_S, clear_leftovers, transcribe
@@ -44,6 +45,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             lambda manifest: engine(manifest.engine, deadline, tally),
             deadline,
             voice_model,
+            aligned_later=bool(os.environ["ALIGNER_FUNCTION_ARN"]),
         )
     except Rejected as error:
         if error.code == "unauthorized":
@@ -52,7 +54,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     finally:
         emit(*tally.measures)
     transcribed(logger, record, tally)
-    return {"chunk": record.index}
+    unaligned = record.chunk.unaligned == UNANSWERED
+    aligner = {"aligner": os.environ["ALIGNER_FUNCTION_ARN"]} if unaligned else {}
+    return {"chunk": record.index, **aligner}
 
 
 def engine(name: str, deadline: float, tally: Tally) -> tuple[Engine, str]:

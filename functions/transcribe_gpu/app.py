@@ -1,9 +1,13 @@
-"""Transcribe, for engine `whisper`: one chunk through a Whisper model in this process."""
+"""Transcribe, for engine `whisper`: one chunk through a Whisper model in this process.
+
+And Align: where in a chunk its words are, which another engine heard and did not place.
+"""
 
 from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -12,11 +16,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from dropscribe import voices
 from dropscribe.aws import Bucket
 from dropscribe.diarization import WindowModel
-from dropscribe.engines import Engine, whisper
+from dropscribe.engines import Engine, whisper, whispered
 from dropscribe.errors import JobError
 from dropscribe.job import Manifest
-from dropscribe.messages import TranscribeRequest
+from dropscribe.messages import AlignRequest, TranscribeRequest
 from dropscribe.seeing import step, transcribed
+from dropscribe.stages.align import align
 from dropscribe.stages.transcribe import LEFT_FOR_WRITING_S, clear_leftovers, transcribe
 
 logger = Logger()
@@ -24,12 +29,14 @@ logger = Logger()
 
 @step(logger, job_id_path="job_id")
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    request = TranscribeRequest.model_validate(event)
-    logger.append_keys(chunk=request.chunk)
     left_s = context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_WRITING_S
     deadline = time.monotonic() + left_s
     work = Bucket(os.environ["WORK_BUCKET"])
     clear_leftovers()
+    if "align" in event:
+        return aligned(AlignRequest.model_validate(event), work, deadline)
+    request = TranscribeRequest.model_validate(event)
+    logger.append_keys(chunk=request.chunk)
     record = transcribe(
         request,
         work,
@@ -38,6 +45,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         voice_model,
     )
     transcribed(logger, record)
+    return {"chunk": record.index}
+
+
+def aligned(request: AlignRequest, work: Bucket, deadline: float) -> dict[str, Any]:
+    logger.append_keys(chunk=request.chunk)
+    model = os.environ["WHISPER_MODEL"]
+    record = align(request, work, partial(whispered.align, model=model, deadline=deadline))
+    logger.info("aligned", audio_ms=record.chunk.duration_ms, timing=record.chunk.timing)
     return {"chunk": record.index}
 
 

@@ -56,6 +56,9 @@ class Source(BaseModel):
         return self.key.rsplit("/", 1)[-1]
 
 
+UNANSWERED: Final = "engine whisper, which was asked where they are, came to no answer"
+"""Why words are not aligned, until the step that aligns them says something else."""
+
 STAGES: Final = {
     "Normalize": "normalize",
     "TranscribeLeaders": "transcribe",
@@ -64,7 +67,11 @@ STAGES: Final = {
     "Notify": "notify",
 }
 """States of `functions/pipeline.asl.json` → stages, as errors and people name them."""
-INNER_STATES: Final = {"TranscribeLeader": "transcribe", "Transcribe": "transcribe"}
+INNER_STATES: Final = {
+    "TranscribeLeader": "transcribe",
+    "Transcribe": "transcribe",
+    "Align": "transcribe",
+}
 """Those inside of a Map."""
 
 

@@ -102,6 +102,16 @@ class TranscribeRequest(_Message):
     """Index in the manifest."""
 
 
+class AlignRequest(_Message):
+    """A chunk that was answered with text alone, to the function of engine whisper."""
+
+    job_id: str
+    chunk: int
+    """Index in the manifest."""
+    align: Literal[True]
+    """Unlike in `TranscribeRequest`, which the same function takes."""
+
+
 class FormatRequest(_Message):
     job_id: str
 

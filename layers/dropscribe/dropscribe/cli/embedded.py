@@ -130,7 +130,8 @@ def _parameters(
 
     An `api` on this machine goes before them. The key goes where it is in AWS: into a secret, of
     which the functions know the ARN. With nothing to go by, the engine is the one without a key.
-    Engine `whisper` is always there: it needs a model only when a job asks for it.
+    Engine `whisper` is always there: it needs a model only when a job asks for it, and aligns the
+    words of others only with one that is named here.
     """
     key, base_url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL")
     if api:
@@ -139,6 +140,7 @@ def _parameters(
         "Engine": engine or ("openai" if key or base_url else "offline"),
         "WhisperImageUri": _WHISPER_IMAGE,
         "WhisperProcessor": "cpu",
+        "WhisperModel": "none",
     }
     if base_url:
         defaults["ApiBaseUrl"] = base_url.rstrip("/")

@@ -20,6 +20,7 @@ from dropscribe.formats import RECEIPT_SUFFIX
 from dropscribe.job import (
     FORGOTTEN,
     RESERVED,
+    UNANSWERED,
     Source,
     chunk_record_key,
     job_of_run,
@@ -176,6 +177,8 @@ class _Ending:
         work, payload = self.stack.work, task.payload
         if "chunk" in payload:
             index = payload["chunk"]
+            if "align" in payload and self._is_unanswered(chunk_record_key(job, index)):
+                return False
             last = [chunk_record_key(job, index), stopped_key(job, f"{index:05d}")]
         elif "source" in payload:
             last = [manifest_key(job)]
@@ -186,6 +189,10 @@ class _Ending:
             if any(self._is_of(job, version) for version in receipts):
                 return True
         return any(_written(work, key, task.scheduled) for key in last)
+
+    def _is_unanswered(self, record: str) -> bool:
+        """The step before Align writes the same record, maybe in the same second."""
+        return UNANSWERED.encode() in (self.stack.work.read(record) or b"")
 
     def _is_to_be_reported(self, job: str) -> bool:
         """Whether its failure may still be about to be told, and noted."""

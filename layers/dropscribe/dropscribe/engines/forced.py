@@ -15,19 +15,18 @@ import math
 import re
 import sys
 from array import array
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import accumulate, groupby, islice, pairwise
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 from pocketsphinx import Decoder, get_model_path
 
-from dropscribe.alignment import Pair, aligned
 from dropscribe.engines.pronunciation import pronunciations
+from dropscribe.matching import paired, sure
 from dropscribe.sound import SAMPLE_RATE_HZ, cut, length_ms
 from dropscribe.spans import Span, joined, total_ms
 from dropscribe.transcript import Word
@@ -57,12 +56,6 @@ TEXT: Final = 0.9
 """Probability that a word is of the text where nothing is known of the word before it, and …"""
 FOLLOWS: Final = 0.97
 """… that the text goes on after one of its words."""
-RUN: Final = 3
-"""Words in a row that show where in the text we are, …"""
-MOST_PLACES: Final = 20
-"""… unless they are in more places than this."""
-MOST_PRODUCT: Final = 400_000
-"""Words of the text times words heard that are compared each with each: half a second."""
 SOUND_MS: Final = 80
 """How long a sound lasts on average."""
 MOST_STRETCHED: Final = 2
@@ -103,7 +96,7 @@ def align(samples: bytes, text: str, speech: Sequence[Span]) -> list[Word] | Non
     if not _is_likely(decoder, samples, stretches, numbers):
         return None
     heard = list(_recognized(decoder, samples, stretches))
-    pairs = _sure(_matched(numbers, [part.word for part in heard]), len(said), len(heard))
+    pairs = sure(paired(numbers, [part.word for part in heard]), len(said), len(heard))
     if not _fits(len(pairs), len(said), len(heard)):
         return None
     found = {said[pair.left]: pair.right for pair in pairs}
@@ -125,7 +118,7 @@ def _is_likely(
         begun_ms = accumulate((span.duration_ms for span in order), initial=0)
         tried = sorted(span for span, ms in zip(order, begun_ms, strict=False) if ms < TRIAL_MS)
         heard = [part.word for part in _recognized(decoder, samples, tried)]
-        found = _sure(_matched(numbers, heard), len(numbers), len(heard))
+        found = sure(paired(numbers, heard), len(numbers), len(heard))
         if len(found) * whole_ms >= LEAST_LIKELY * len(numbers) * total_ms(tried):
             return True
     return False
@@ -266,72 +259,6 @@ def _recognized(decoder: Decoder, samples: bytes, stretches: Iterable[Span]) -> 
                 number = int(part.word[1:].split("(")[0]) if part.word[0] == "t" else -1
                 span = Span(part.start_frame * frame_ms, (part.end_frame + 1) * frame_ms)
                 yield _Heard(number, span.moved(stretch.start_ms).within(stretch))
-
-
-def _matched(text: Sequence[int], heard: Sequence[int]) -> list[Pair]:
-    """Which heard word is which of the text, in order of both.
-
-    First the runs that place themselves, then what is between them, word by word.
-    """
-    found: list[Pair] = []
-    fixed = [] if len(text) * len(heard) <= MOST_PRODUCT else _runs(text, heard)
-    last = Pair(-1, -1)
-    for pair in [*fixed, Pair(len(text), len(heard))]:
-        ours = [str(number) for number in text[last.left + 1 : pair.left]]
-        theirs = [str(number) for number in heard[last.right + 1 : pair.right]]
-        if len(ours) * len(theirs) <= MOST_PRODUCT:
-            between = aligned(ours, theirs)
-            found += (Pair(a + last.left + 1, b + last.right + 1) for a, b in between)
-        found.append(pair)
-        last = pair
-    return found[:-1]
-
-
-def _sure(pairs: Sequence[Pair], text: int, heard: int) -> list[Pair]:
-    """Those that follow each other on both sides, or begin or end both: single ones are chance."""
-    around = {*pairs, Pair(-1, -1), Pair(text, heard)}
-    return [
-        pair
-        for pair in pairs
-        if {Pair(pair.left - 1, pair.right - 1), Pair(pair.left + 1, pair.right + 1)} & around
-    ]
-
-
-def _runs(text: Sequence[int], heard: Sequence[int]) -> list[Pair]:
-    """The first words of runs that both have: as many as there are in the same order."""
-    places = _places(heard)
-    ends: list[int] = []
-    """Of the chains so far of each length the last heard word of that which ends first, …"""
-    links: list[tuple[Pair, object]] = []
-    """… and the chain itself: its last pair and the chain before that."""
-    for left, run in _grams(text):
-        # From behind, so that no chain has two of them.
-        for right in reversed(places.get(run, [])):
-            length = bisect_left(ends, right)
-            link = (Pair(left, right), links[length - 1] if length else None)
-            ends[length : length + 1], links[length : length + 1] = [right], [link]
-    return _chain(links[-1] if links else None)
-
-
-def _chain(link: object) -> list[Pair]:
-    found: list[Pair] = []
-    while isinstance(link, tuple):
-        pair, link = link
-        found.append(pair)
-    return found[::-1]
-
-
-def _places(words: Sequence[int]) -> dict[tuple[int, ...], list[int]]:
-    """Where each run begins, without those that are everywhere."""
-    found: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for at, run in _grams(words):
-        found[run].append(at)
-    return {run: places for run, places in found.items() if len(places) <= MOST_PLACES}
-
-
-def _grams(words: Sequence[int]) -> Iterator[tuple[int, tuple[int, ...]]]:
-    shifted = (islice(words, first, None) for first in range(RUN))
-    return enumerate(zip(*shifted, strict=False))
 
 
 def _timed(

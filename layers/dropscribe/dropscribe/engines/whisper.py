@@ -20,7 +20,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -29,11 +29,14 @@ from typing import Any, Final, Literal, NamedTuple
 import ctranslate2
 import faster_whisper
 import numpy as np
+from faster_whisper.audio import pad_or_trim
+from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import Segment, restore_speech_timestamps
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 from numpy.typing import NDArray
 
 from dropscribe import __version__
+from dropscribe.alignment import is_spaceless
 from dropscribe.api import (
     Request,
     TranscriptionRequest,
@@ -75,6 +78,12 @@ LOST_S: Final = 2.0
 """Of speech without words at a window's end, from which a tail was lost."""
 MOST_CONTEXT_TOKENS: Final = 223
 """Of prompt and keywords together: half of what the decoder holds is for the answer."""
+MOST_TEXT_TOKENS: Final = 440
+"""That are aligned at once: what the decoder holds, beside what a text begins with."""
+STEP_MS: Final = 20
+"""Of the encoder."""
+MEDIAN_OF: Final = 7
+"""Steps over which its attention is smoothed: Whisper's own."""
 FRAMES_A_SECOND: Final = 100
 """What `seek` counts."""
 PUNCTUATION: Final = " \"'“”„«»¿¡([{)]}.。,，!！?？:：;；、…—–-"  # noqa: RUF001
@@ -93,6 +102,17 @@ Samples = NDArray[np.float32]
 def load(model: str) -> None:
     """Load a model now, not with the first recording. Raises `Rejected`: there is none."""
     _loaded(model)
+
+
+def knows(model: str, language: str | None) -> bool:
+    """Whether a model hears a language, by its code; None: whether it finds out by itself.
+
+    Raises as `load`.
+    """
+    loaded = _loaded(model)
+    if language is None:
+        return loaded.english_only or loaded.detects_language
+    return language == "en" if loaded.english_only else loaded.has(f"<|{language}|>")
 
 
 def endpoint(model: str) -> str:
@@ -160,6 +180,34 @@ def recognize(audio: Path, request: Request) -> tuple[str | None, Iterator[Recog
             language = "en" if asked.task == "translate" else block.asked.language
             return language, _numbered(_parts(model, block, blocks))
     return None, iter(())
+
+
+def edges_ms(model: str, samples: bytes, words: Sequence[str], language: str) -> list[int] | None:
+    """When each word of a text begins that is said in 30 s of audio at most, and the last one ends.
+
+    By the model's cross-attention as it reads just this text. `samples`: 16-bit mono at 16 kHz.
+    None where the words are more than the model takes at once.
+    """
+    loaded = _loaded(model)
+    multilingual = not loaded.english_only
+    tokenizer = Tokenizer(loaded.model.hf_tokenizer, multilingual, "transcribe", language)
+    spaced = (word if is_spaceless(word[0]) else f" {word}" for word in words)
+    tokens = [tokenizer.encode(word) for word in spaced]
+    if sum(map(len, tokens)) > MOST_TEXT_TOKENS:
+        return None
+    heard = loaded.model.feature_extractor(_floats(bytearray(samples)))[..., :-1]
+    (found,) = loaded.model.model.align(
+        loaded.model.encode(pad_or_trim(heard)),
+        tokenizer.sot_sequence,
+        [list(itertools.chain.from_iterable(tokens))],
+        heard.shape[-1],
+        median_filter_width=MEDIAN_OF,
+    )
+    begun: dict[int, int] = {}
+    for token, step in found.alignments:
+        begun.setdefault(token, step)
+    firsts, end = itertools.accumulate(map(len, tokens), initial=0), heard.shape[-1] // 2
+    return [STEP_MS * begun.get(first, end) for first in firsts]
 
 
 @dataclass(frozen=True)

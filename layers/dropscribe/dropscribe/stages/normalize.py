@@ -63,7 +63,7 @@ class Settings(BaseModel):
     WHISPER_FUNCTION_ARN: str
     """Empty: engine `whisper` is not deployed."""
     WHISPER_MODEL: str
-    """That of jobs for engine `whisper` which name none."""
+    """That of jobs for engine `whisper` which name none. `none`: they have to."""
     VOICE_MODEL: str
     """What tells voices apart where the model does not: see `voices.load`. `none`: nothing."""
     WHISPER_MAX_CONCURRENCY: int
@@ -245,7 +245,8 @@ def _cut(job_id: str, tracks: list[audio.Track], wanted: _Wanted, deadline: floa
 
 def _model(options: JobOptions, settings: Settings) -> models.Model:
     """The job's model. Impossible formats are refused before the work, not after."""
-    if (options.engine, options.model) == ("whisper", "auto"):
+    has_model = settings.WHISPER_MODEL != "none"
+    if (options.engine, options.model) == ("whisper", "auto") and has_model:
         options = options.model_copy(update={"model": settings.WHISPER_MODEL})
     voices = settings.tells_voices
     model = models.choose(options, datetime.now(UTC).date(), voices=voices)

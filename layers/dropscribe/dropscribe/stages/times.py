@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -51,12 +51,10 @@ def with_times(
 
     `told`: the answer, from the beginning of the piece. `left_s`: seconds of time that there is.
     """
-    hints = [options.language] if options.language else (options.languages or [])
-    language = hints[0].lower() if len(hints) == 1 else None
+    language = _named_by(options)
     if told.words or not told.text:
         return piece.model_copy(update={"timing": "model"})
-    # Who was told another language may have aligned it: the key tells.
-    key = f"{piece.result_key.removesuffix('.json')}.words-{language or 'any'}.json"
+    key = _key(piece, options)
     times = _kept(work, key)
     if times is None:
         code = language or told.language or named(told.text)
@@ -67,6 +65,39 @@ def with_times(
         if times.timing == "aligned" or (left_s > _needed_s(told) and not times.failed):
             # What could not be aligned this time may be another day.
             work.write(key, times.model_dump_json())
+    return _timed(piece, times)
+
+
+def with_aligned(
+    piece: Piece, work: Bucket, options: JobOptions, align: Callable[[], list[Word] | None]
+) -> Piece:
+    """With the times that another aligner finds, where it finds them, and keeps for the next job.
+
+    `align`: from the beginning of the piece; None where the text is not what is said.
+    """
+    key = _key(piece, options)
+    times = _kept(work, key)
+    if times is None or times.timing != "aligned":
+        words = align()
+        if words is None:
+            return piece.model_copy(update={"unaligned": None})
+        times = _times(words, "aligned").model_copy(update={"language": piece.language})
+        work.write(key, times.model_dump_json())
+    return _timed(piece, times)
+
+
+def _named_by(options: JobOptions) -> str | None:
+    hints = [options.language] if options.language else (options.languages or [])
+    return hints[0].lower() if len(hints) == 1 else None
+
+
+def _key(piece: Piece, options: JobOptions) -> str:
+    """Of its times. Who was told another language may have aligned it: the key tells."""
+    answer = piece.result_key.removesuffix(".json")
+    return f"{answer}.words-{_named_by(options) or 'any'}.json"
+
+
+def _timed(piece: Piece, times: _Times) -> Piece:
     return piece.model_copy(
         update={
             "timing": times.timing,

@@ -25,6 +25,7 @@ from dropscribe.aws import Bucket
 from dropscribe.engines import Engine, request_for, result_key
 from dropscribe.errors import JobError, RateLimited, Rejected, Unavailable
 from dropscribe.job import (
+    UNANSWERED,
     Call,
     Chunk,
     ChunkRecord,
@@ -235,12 +236,16 @@ def transcribe(
     engine_for: Callable[[Manifest], tuple[Engine, str]],
     deadline: float,
     voice_model_for: Callable[[], WindowModel | None] = lambda: None,
+    *,
+    aligned_later: bool = False,
 ) -> ChunkRecord:
     """Get one chunk's answer, and those about the holes in it; note where they are.
 
     `engine_for`: a job's manifest → the engine and its endpoint. `deadline`: `time.monotonic()` at
     which the caller needs the result. `voice_model_for`: loads what tells voices apart, where that
-    is installed. Raises `Rejected` or `Unavailable`.
+    is installed. `aligned_later`: a step after this one looks in the audio for words whose times
+    are estimated, as their answer is text alone; until then they are `UNANSWERED`. Raises
+    `Rejected` or `Unavailable`.
     """
     started = time.monotonic()
     manifest = load_manifest(work, asked.job_id)
@@ -257,8 +262,16 @@ def transcribe(
         record = _answered(asking, voice_model)
     elapsed_ms = round((time.monotonic() - started) * 1000)
     record = record.model_copy(update={"transcribe_ms": elapsed_ms})
+    if aligned_later and _is_text_alone(record) and options.task == "transcribe":
+        piece = record.chunk.model_copy(update={"unaligned": UNANSWERED})
+        record = record.model_copy(update={"chunk": piece})
     work.write(chunk_record_key(asked.job_id, asked.chunk), record.model_dump_json())
     return record
+
+
+def _is_text_alone(record: ChunkRecord) -> bool:
+    """Whether there are words, of which nobody told or found the times."""
+    return record.speech is None and record.chunk.timing == "estimated"
 
 
 def _answered(asking: _Asking, voice_model: WindowModel | None) -> ChunkRecord:

@@ -1,0 +1,336 @@
+"""When the words of a text were said, as Whisper hears them: what is not the text first."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dropscribe import sound
+from dropscribe.api import Request, TranscriptionWord
+from dropscribe.aws import Task
+from dropscribe.cli.forget import _Ending
+from dropscribe.engines import Recognized, openai, whisper, whispered
+from dropscribe.errors import JobError, Rejected
+from dropscribe.job import UNANSWERED, Manifest, Piece, chunk_record_key
+from dropscribe.messages import AlignRequest, TranscribeRequest
+from dropscribe.placement import divided
+from dropscribe.spans import Span
+from dropscribe.speech import voiced
+from dropscribe.stages.align import align
+from dropscribe.stages.format import format_job
+from dropscribe.stages.transcribe import transcribe
+from dropscribe.transcript import Word
+from tests.api_server import KEY, Answer, ApiServer
+from tests.conftest import DATA
+from tests.stages import Stages, stages
+from tests.test_speech import music, noise, silence
+from tools.tiny_whisper.measure import Recording, drawn
+
+TINY = str(DATA / "tiny-whisper")
+GERMAN = "Guten Abend und herzlich willkommen. Heute sprechen wir über alte und neue Brücken."
+CHINESE = "今天我们谈谈桥。谁来建造它们，谁来付钱？"  # noqa: RUF001
+ENGLISH = "Good evening and welcome. Tonight we are talking about bridges old and new, my friend."
+
+
+@cache
+def talk(seed: int = 33, *, german: bool = True) -> Recording:
+    return drawn(seed, 5, german=german)
+
+
+def samples_of(recording: Recording) -> bytes:
+    return (recording.samples * 32767).astype(np.int16).tobytes()
+
+
+def text_of(recording: Recording) -> str:
+    """As a good model writes it."""
+    turns = (" ".join(word.text for word in turn) for turn in recording.turns)
+    return " ".join(turn.capitalize() + "." for turn in turns)
+
+
+Align = Callable[..., list[Word] | None]
+Parts = list[Recognized]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def heard_once() -> Iterator[None]:
+    """The model hears a recording once, whatever texts it is compared with."""
+    recognize, known = whisper.recognize, dict[tuple[bytes, Request], tuple[str | None, Parts]]()
+
+    def remembered(audio: Path, request: Request) -> tuple[str | None, Parts]:
+        asked = audio.read_bytes(), request
+        if asked not in known:
+            language, parts = recognize(audio, request)
+            known[asked] = language, list(parts)
+        return known[asked]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whisper, "recognize", remembered)
+        yield
+
+
+@pytest.fixture
+def aligned(tmp_path: Path) -> Align:
+    def aligning(
+        samples: bytes,
+        text: str,
+        language: str | None = "de",
+        model: str = TINY,
+        left_s: float = 100,
+    ) -> list[Word] | None:
+        """That all words are there, in order and inside, is true of every answer."""
+        path = tmp_path / "audio.wav"
+        path.write_bytes(sound.wav(samples))
+        deadline = time.monotonic() + left_s
+        found = whispered.align(path, text, language, voiced(samples), model, deadline)
+        if found is not None:
+            assert [word.text for word in found] == divided(text)
+            times = [ms for word in found for ms in (word.start_ms, word.end_ms)]
+            assert times == sorted(times)
+            assert not times or (times[0] >= 0 and times[-1] <= sound.length_ms(samples))
+        return found
+
+    return aligning
+
+
+def off_ms(found: Sequence[Word] | None, recording: Recording) -> list[int]:
+    """Of the starts of words, sorted."""
+    assert found is not None
+    pairs = zip(found, recording.words, strict=True)
+    return sorted(abs(word.start_ms - truth.start_ms) for word, truth in pairs)
+
+
+class TestWhatIsNotTheText:
+    @pytest.mark.parametrize("text", ["", "  \n\t "])
+    def test_no_words_have_no_times(self, aligned: Align, text: str) -> None:
+        assert aligned(samples_of(talk()), text) == []
+
+    @pytest.mark.parametrize(
+        "samples", [b"", b"\1\1", silence(4), noise(4), music(4)], ids=lambda value: str(len(value))
+    )
+    def test_where_nobody_speaks_nothing_was_said(self, aligned: Align, samples: bytes) -> None:
+        assert aligned(samples, GERMAN) is None
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *(GERMAN, ENGLISH, CHINESE, "— … ?! ♪", "Привет, как дела?", "acht", "eins zwei drei"),
+            *("acht " * 500, "x" * 10_000, "<|endoftext|> <|de|> \0"),
+            text_of(drawn(44, 5, german=True)),
+        ],
+        ids=lambda text: text[:12],
+    )
+    def test_a_text_of_something_else_is_not_aligned(self, aligned: Align, text: str) -> None:
+        assert aligned(samples_of(talk()), text) is None
+
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_a_text_of_which_half_is_said_is_not_aligned(self, aligned: Align, order: int) -> None:
+        both = (text_of(talk()), GERMAN + " " + GERMAN)
+        assert aligned(samples_of(talk()), " ".join(both[::order])) is None
+
+    def test_a_model_of_other_languages_says_nothing(self, aligned: Align) -> None:
+        assert aligned(samples_of(talk()), text_of(talk()), "ga") is None
+
+    def test_a_model_that_is_not_there_is_an_error(self, aligned: Align) -> None:
+        with pytest.raises(Rejected, match="there is no folder /nowhere/model"):
+            aligned(samples_of(talk()), text_of(talk()), model="/nowhere/model")
+
+    def test_who_has_no_time_left_is_told(self, aligned: Align) -> None:
+        with pytest.raises(Rejected, match="timed_out: the time was too short"):
+            aligned(samples_of(talk()), text_of(talk()), left_s=0)
+
+
+class TestTimes:
+    @pytest.mark.parametrize("german", [True, False])
+    def test_words_are_where_they_are_said(self, aligned: Align, *, german: bool) -> None:
+        recording = talk(german=german)
+        found = aligned(samples_of(recording), text_of(recording), "de" if german else "en")
+        off = off_ms(found, recording)
+        assert off[len(off) // 2] < 30
+        assert off[int(0.9 * len(off))] < 150
+
+    def test_text_that_no_model_takes_at_once_leaves_words_where_they_were_heard(
+        self, aligned: Align
+    ) -> None:
+        words = text_of(talk()).split()
+        words[len(words) // 2] = "x" * 3000
+        off = off_ms(aligned(samples_of(talk()), " ".join(words)), talk())
+        assert off[len(off) // 2] < 100
+
+    def test_a_language_that_nobody_named_is_heard(self, aligned: Align) -> None:
+        samples, text = samples_of(talk()), text_of(talk())
+        assert aligned(samples, text, None) == aligned(samples, text, "de")
+
+    def test_what_is_heard_otherwise_lies_between_its_neighbours(self, aligned: Align) -> None:
+        words = text_of(talk()).split()
+        for at in range(2, len(words), 3):
+            words[at] = "Quark" + words[at][-1:].strip("aeinstrlfüuvhbcz")
+        found = aligned(samples_of(talk()), " ".join(words))
+        off = off_ms(found, talk())
+        assert off[len(off) // 2] < 60
+        assert off[-1] < 700
+
+    def test_words_without_a_sound_come_back_too(self, aligned: Align) -> None:
+        text = text_of(talk())
+        found, plain = (aligned(samples_of(talk()), one) for one in (f"— {text} ♪", text))
+        assert found is not None
+        assert found[1:-1] == plain
+
+    def test_characters_share_the_time_of_the_word_that_they_are_heard_as(self) -> None:
+        """As a Whisper that knows Chinese, which none here does, would hear it."""
+        word = TranscriptionWord(word="你好吗", start=1.0, end=1.6)
+        parts = [Recognized.model_construct(words=[word])]
+        assert list(whispered._heard(parts, time.monotonic() + 9)) == [
+            ("你", Span(1000, 1200)),
+            ("好", Span(1200, 1400)),
+            ("吗", Span(1400, 1600)),
+        ]
+
+
+@pytest.fixture
+def route(api_server: ApiServer) -> Any:
+    api_server.behave()
+    with stages(api_server.base_url) as route:
+        yield route
+
+
+class Job:
+    """A German recording whose text is all that the API tells."""
+
+    def __init__(self, route: Stages, api: ApiServer, folder: Path, **options: Any) -> None:
+        self.route, self.api = route, api
+        path = folder / "talk.wav"
+        path.write_bytes(sound.wav(samples_of(talk())))
+        given = {"engine": "openai", "model": "gpt-transcribe", "languages": ["de"], **options}
+        self.manifest: Manifest = route.begin(path, **given)
+        self.key = chunk_record_key(self.manifest.job_id, 0)
+
+    def transcribe(self, *, aligned_later: bool = True) -> Piece:
+        answer = {"text": text_of(talk()), "language": "german", "duration": 9}
+        self.api.planned.append(Answer(200, json.dumps(answer).encode()))
+        engine = openai.engine(self.route.api_url, lambda: KEY, self.route.deadline())
+        asked = TranscribeRequest(job_id=self.manifest.job_id, chunk=0, run="1")
+        return transcribe(
+            *(asked, self.route.work, lambda _: (engine, "api"), self.route.deadline()),
+            aligned_later=aligned_later,
+        ).chunk
+
+    def align(self, model: str = TINY) -> Piece:
+        asked = AlignRequest(job_id=self.manifest.job_id, chunk=0, align=True)
+        deadline = time.monotonic() + 100
+        aligner = partial(whispered.align, model=model, deadline=deadline)
+        return align(asked, self.route.work, aligner).chunk
+
+    def stored(self) -> dict[str, bytes | None]:
+        work = self.route.work
+        return {
+            key: work.read(key) for prefix in ("results/", "jobs/") for key in work.keys(prefix)
+        }
+
+    def warnings(self) -> list[str]:
+        job, work, transcripts = self.manifest.job_id, self.route.work, self.route.transcripts
+        return list(format_job(job, work, transcripts)[0].message.data.warnings)
+
+
+class TestStep:
+    """Align after Transcribe, over storage that keeps what each writes."""
+
+    def test_nobody_awaits_an_aligner_that_is_not_there(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        job = Job(route, api_server, tmp_path)
+        piece = job.transcribe(aligned_later=False)
+        assert (piece.timing, piece.unaligned) == ("estimated", None)
+        assert not any("looked for" in warning for warning in job.warnings())
+
+    def test_an_aligner_that_never_answers_is_told_of(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        job = Job(route, api_server, tmp_path)
+        assert (piece := job.transcribe()).unaligned == UNANSWERED
+        assert piece.timing == "estimated"
+        assert any(UNANSWERED in warning for warning in job.warnings())
+
+    def test_words_get_the_times_that_are_found_and_keep_them(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        job = Job(route, api_server, tmp_path)
+        estimated = job.transcribe()
+        found = job.align()
+        assert (found.timing, found.unaligned, found.language) == ("aligned", None, "de")
+        assert sum(off_ms(found.words, talk())) < sum(off_ms(estimated.words, talk()))
+        assert not any("estimated" in warning for warning in job.warnings())
+        before = job.stored()
+        assert job.align() == found
+        assert job.stored() == before
+        # Transcribe once more, as a redrive may: the times are there.
+        assert job.transcribe() == found.model_copy(update={"cached": True})
+        assert len(api_server.requests) == 1
+
+    def test_a_run_that_died_before_it_told_is_repeated_to_the_byte(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        job = Job(route, api_server, tmp_path)
+        job.transcribe()
+        estimated = route.work.read(job.key)
+        found, stored = job.align(), job.stored()
+        assert estimated is not None
+        route.work.write(job.key, estimated)
+        assert job.align(model="/nowhere/but/kept") == found
+        assert job.stored() == stored
+
+    def test_what_went_wrong_is_noted_before_it_is_raised(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        job = Job(route, api_server, tmp_path)
+        estimated = job.transcribe()
+        with pytest.raises(JobError, match="there is no folder"):
+            job.align(model="/nowhere/model")
+        (told,) = [warning for warning in job.warnings() if "looked for" in warning]
+        assert "Rejected: unsupported_by_model: there is no folder /nowhere/model" in told
+        # A run after that may do better.
+        found = job.align()
+        assert (found.timing, found.unaligned) == ("aligned", None)
+        assert [word.text for word in found.words] == [word.text for word in estimated.words]
+
+    def test_a_text_that_is_not_heard_keeps_its_times_without_a_complaint(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        job = Job(route, api_server, tmp_path)
+        api_server.planned.append(Answer(200, json.dumps({"text": GERMAN}).encode()))
+        estimated = job.transcribe()
+        found = job.align()
+        assert found == estimated.model_copy(update={"unaligned": None})
+        assert not any("looked for" in warning for warning in job.warnings())
+
+    def test_who_forgets_the_recording_waits_for_a_step_that_has_only_begun(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        """The step before it has written the same record a moment ago."""
+        job = Job(route, api_server, tmp_path)
+        job.transcribe()
+        stack: Any = SimpleNamespace(work=route.work)
+        recording: Any = None
+        now = datetime.now(UTC)
+        task = Task({"chunk": 0, "align": True}, now, now + timedelta(minutes=31))
+        ending = _Ending(stack, recording)
+        assert not ending._has_ended(job.manifest.job_id, task)
+        job.align()
+        assert ending._has_ended(job.manifest.job_id, task)
+
+    def test_a_translation_is_not_looked_for(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        """In the audio it is in other words."""
+        options = {"task": "translate", "model": "someones-own", "languages": None}
+        job = Job(route, api_server, tmp_path, **options)
+        piece = job.transcribe()
+        assert (piece.timing, piece.unaligned) == ("estimated", None)
