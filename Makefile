@@ -15,9 +15,10 @@ help: ## this list
 demo: .venv/.ok ## transcribe a recording on the embedded cloud, set-up included
 	.venv/bin/python -m local.demo
 
-# Not reordered: xdist would begin with the files of many tests, which are quick, and end with those of few and long ones.
+# One more than processors, as many tests wait for what they have started. Not reordered: xdist would begin with the files
+# of many tests, which are quick, and end with those of few and long ones.
 test: .venv/.test .venv-tools/.ok ## every test, set-up included
-	.venv/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder
 
 long: .venv/.test ## tests with hours of recordings, some minutes
 	.venv/bin/python -m pytest -m long

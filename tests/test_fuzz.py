@@ -20,13 +20,13 @@ NEITHER: dict[str, Any] = {"split": False, "whole": False, "harmless": None}
 SPEECH = DATA / "austen-0880.wav"
 
 
-def test_sixty_mutated_recordings_end_as_they_may() -> None:
-    outcomes = list(fuzz(7, range(60), processes=2))
+def test_forty_mutated_recordings_end_as_they_may() -> None:
+    outcomes = list(fuzz(7, range(40), processes=2))
     assert [outcome for outcome in outcomes if outcome.problem] == [], report(outcomes, 7, 0)
-    assert len(outcomes) == 60
+    assert len(outcomes) == 40
     codes = {outcome.code for outcome in outcomes}
     assert {"decoded", "not_media"} <= codes
-    assert sum(outcome.traced for outcome in outcomes) == (6 if shutil.which("strace") else 0)
+    assert sum(outcome.traced for outcome in outcomes) == (4 if shutil.which("strace") else 0)
 
 
 @pytest.mark.long

@@ -35,12 +35,18 @@ OVERLAPPING = {
 }
 
 
-@pytest.fixture(scope="module")
-def overlapping(tmp_path_factory: pytest.TempPathFactory, ffmpeg_on_path: None) -> dict[str, Told]:
+@pytest.fixture(
+    scope="module",
+    params=["in two", *(pytest.param(way, marks=pytest.mark.long) for way in [*OVERLAPPING][1:])],
+)
+def overlapping(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, ffmpeg_on_path: None
+) -> Told:
     """One speech, cut anywhere."""
     track = talk(tmp_path_factory.mktemp("speech"), [SPEECH], [0]).track
     assert track.duration_ms == LENGTH_MS
-    return dict(zip(OVERLAPPING, recognized(track, list(OVERLAPPING.values())), strict=True))
+    (told,) = recognized(track, [OVERLAPPING[request.param]])
+    return told
 
 
 def test_cut_in_pauses_the_words_are_those_of_the_whole(sentences: list[Told]) -> None:
@@ -54,16 +60,11 @@ def test_cut_in_pauses_the_words_are_those_of_the_whole(sentences: list[Told]) -
     ]
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("way", OVERLAPPING)
-def test_what_two_chunks_heard_stands_once(overlapping: dict[str, Told], way: str) -> None:
-    told = overlapping[way]
-    assert len(told.overlaps) == len(told.passages) - 1
-    assert texts(lost(told)) == []
-    assert texts(doubled(told)) == []
+def test_what_two_chunks_heard_stands_once(overlapping: Told) -> None:
+    assert len(overlapping.overlaps) == len(overlapping.passages) - 1
+    assert texts(lost(overlapping)) == []
+    assert texts(doubled(overlapping)) == []
 
 
-@pytest.mark.parametrize("way", OVERLAPPING)
-def test_text_and_words_say_the_same(overlapping: dict[str, Told], way: str) -> None:
-    told = overlapping[way]
-    assert told.transcript.text.split() == texts(told.words)
+def test_text_and_words_say_the_same(overlapping: Told) -> None:
+    assert overlapping.transcript.text.split() == texts(overlapping.words)
