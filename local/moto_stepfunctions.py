@@ -18,7 +18,7 @@ from moto.core.responses import ActionResult
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
-from moto.stepfunctions.parser.asl.utils import boto_client
+from moto.stepfunctions.parser.asl.utils import boto_client, json_path
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
@@ -65,6 +65,16 @@ def bridge_context(replace: Replacements) -> None:
         return made
 
     replace.put(ExecutionWorker, "_get_evaluation_environment", with_redrive_count)
+
+
+def bridge_filters(replace: Replacements) -> None:
+    """AWS: a path with a filter that nothing passes is an empty list. To moto it is an error."""
+    may_be_empty = json_path._contains_slice_or_wildcard_array
+    replace.put(
+        json_path,
+        "_contains_slice_or_wildcard_array",
+        lambda path: "[?(" in path or may_be_empty(path),
+    )
 
 
 def bridge_status_events(replace: Replacements) -> None:

@@ -14,6 +14,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from dropscribe.job import INNER_STATES, STAGES
 from dropscribe.messages import SweepRequest
+from dropscribe.stages.align import LONGEST_ALIGNING
 from functions.start.app import LEFT_FOR_RETURNING_S
 from local.moto_cloudformation import transform
 
@@ -143,7 +144,8 @@ def task_states(states: Json) -> Iterator[tuple[str, Json]]:
 def kind_of(retrier: Json) -> str:
     """Its error; `Lambda` where it names what wants patience, `States.ALL` for the rest."""
     capacity = ("Lambda.", "RateLimited")
-    kinds = {"Lambda" if e.startswith(capacity) else e for e in retrier["ErrorEquals"]}
+    errors = [e for e in retrier["ErrorEquals"] if e != "States.Timeout"]
+    kinds = {"Lambda" if e.startswith(capacity) else e for e in errors}
     assert len(kinds) == 1
     return str(kinds.pop())
 
@@ -162,6 +164,20 @@ def patience_s(definition: Json, kind: str) -> dict[str, float]:
         for retrier in task["Retry"]
         if kind_of(retrier) == kind
     }
+
+
+def at_most_s(task: Json) -> float:
+    """Until a task has succeeded or failed: all its waits in full, all its tries until their end.
+
+    Of Lambda's own errors only the waits: such a try has not begun.
+    """
+    waits_s = [
+        min(retrier["IntervalSeconds"] * retrier["BackoffRate"] ** n, retrier["MaxDelaySeconds"])
+        for retrier in task["Retry"]
+        for n in range(retrier["MaxAttempts"])
+    ]
+    tries = 1 + sum(r["MaxAttempts"] for r in task["Retry"] if kind_of(r) != "Lambda")
+    return float(sum(waits_s) + tries * task["TimeoutSeconds"])
 
 
 class TestBuckets:
@@ -545,7 +561,7 @@ class TestFunctions:
                 "transcribe",
                 {
                     *("WORK_BUCKET", "API_BASE_URL", "API_KEY_SECRET_ARN", "API_HEADERS"),
-                    *("ALIGNER_FUNCTION_ARN", "VOICE_MODEL"),
+                    *("ALIGNER_FUNCTION_ARN", "ALIGNER", "VOICE_MODEL"),
                 },
             ),
             ("FormatFunction", "format", {"WORK_BUCKET", "TRANSCRIPTS_BUCKET"}),
@@ -764,7 +780,7 @@ class TestPipeline:
         tasks = dict(task_states(definition["States"]))
         for function in IMAGE_FUNCTIONS:
             function_s = resources[function]["Properties"]["Timeout"]
-            for state in ("Transcribe", "Align"):
+            for state in ("Transcribe", "AlignFirst"):
                 assert tasks[state]["TimeoutSeconds"] >= 2 * function_s + 60
 
     def test_every_error_of_lambda_that_is_waited_out_is_one_of_its_own(
@@ -783,7 +799,7 @@ class TestPipeline:
 
     def test_an_instance_that_is_still_to_come_is_waited_for(self, definition: Json) -> None:
         tasks = dict(task_states(definition["States"]))
-        for state in ("Transcribe", "Align"):
+        for state in ("Transcribe", "AlignFirst", "AlignOther"):
             (lambdas,) = (r for r in tasks[state]["Retry"] if kind_of(r) == "Lambda")
             assert {
                 "Lambda.TooManyRequestsException",
@@ -795,23 +811,42 @@ class TestPipeline:
     def test_better_times_are_not_waited_for_for_hours_nor_worth_a_job(
         self, definition: Json
     ) -> None:
-        """A GPU needs up to 15 minutes to start."""
-        align = dict(task_states(definition["States"]))["Align"]
-        states = definition["States"]["TranscribeChunks"]["ItemProcessor"]["States"]
-        assert 15 * 60 < patience_s(definition, "Lambda")["Align"] < 45 * 60
-        assert patience_s(definition, "States.ALL")["Align"] < 60
-        (caught,) = align["Catch"]
-        assert caught["ErrorEquals"] == ["States.ALL"]
-        assert caught["Next"] == align["Next"]
-        assert states[align["Next"]] == {"Type": "Succeed"}
+        """A GPU needs up to 15 minutes to start: one chunk waits for it, not each."""
+        lambdas, others = patience_s(definition, "Lambda"), patience_s(definition, "States.ALL")
+        assert 15 * 60 < lambdas["AlignFirst"] < 45 * 60
+        assert lambdas["AlignOther"] < 2 * 60
+        assert max(others["AlignFirst"], others["AlignOther"]) < 60
+        for state in ("AlignFirst", "AlignOthers"):
+            (caught,) = definition["States"][state]["Catch"]
+            assert caught["ErrorEquals"] == ["States.ALL"]
+            assert caught["Next"] == "Format"
 
     def test_a_transcriber_that_names_no_aligner_needs_none(self, definition: Json) -> None:
         """That of engine whisper, and any from before there was one."""
-        states = definition["States"]["TranscribeChunks"]["ItemProcessor"]["States"]
-        (choice,) = states["HasAligner"]["Choices"]
+        states = definition["States"]
+        (choice,) = states["HasUnaligned"]["Choices"]
         assert choice["IsPresent"] is True
-        assert states["Align"]["Parameters"]["FunctionName.$"] == choice["Variable"]
-        assert states["HasAligner"]["Default"] == "Transcribed"
+        assert states["HasUnaligned"]["Default"] == "Format"
+
+    def test_however_many_chunks_are_aligned_the_job_ends_within_its_day(
+        self, definition: Json
+    ) -> None:
+        """A function that is begun too late refuses, which ends the Map: see `align`."""
+        tasks = dict(task_states(definition["States"]))
+        assert tasks["AlignOther"]["Parameters"]["Payload"]["begun.$"] == "$.begun"
+        assert tasks["AlignFirst"]["Parameters"]["Payload"]["begun.$"] == "$.begun"
+        longest_s = LONGEST_ALIGNING.total_seconds()
+        assert at_most_s(tasks["AlignFirst"]) < longest_s
+        left_s = definition["TimeoutSeconds"] - patience_s(definition, "Lambda")["Transcribe"]
+        assert longest_s + at_most_s(tasks["AlignOther"]) < left_s - 3600
+
+    def test_no_more_chunks_are_aligned_at_once_than_engine_whisper_transcribes(
+        self, definition: Json
+    ) -> None:
+        states = definition["States"]
+        assert states["AlignOthers"]["MaxConcurrencyPath"] == "$.max_aligning"
+        for state in ("Unaligned", "OneAhead"):
+            assert states[state]["Parameters"]["max_aligning.$"] == "$.max_aligning"
 
     def test_substitutions_are_the_ones_in_the_definition(
         self, source: Json, definition: Json
@@ -826,6 +861,9 @@ class TestPipeline:
         for stage in ("Normalize", "Transcribe", "Format"):
             function_s = resources[f"{stage}Function"]["Properties"]["Timeout"]
             assert function_s < tasks[stage]["TimeoutSeconds"] < definition["TimeoutSeconds"]
+        for function in IMAGE_FUNCTIONS:
+            function_s = resources[function]["Properties"]["Timeout"]
+            assert function_s < tasks["AlignOther"]["TimeoutSeconds"]
         assert all("TimeoutSeconds" in task for task in tasks.values())
 
     def test_rejections_end_a_job_and_each_kind_of_trouble_has_its_own_patience(
@@ -840,19 +878,20 @@ class TestPipeline:
             "Normalize": ["Rejected", "Lambda", "States.ALL"],
             "TranscribeLeader": ["Rejected", "Lambda", "Unavailable", "States.ALL"],
             "Transcribe": ["Rejected", "Lambda", "Unavailable", "States.ALL"],
-            "Align": ["Rejected", "Lambda", "States.ALL"],
+            "AlignFirst": ["Rejected", "Lambda", "States.ALL"],
+            "AlignOther": ["Rejected", "Lambda", "States.ALL"],
             "Format": ["Rejected", "Lambda", "States.ALL"],
             "Notify": ["States.ALL"],
         }
         for _, task in task_states(definition["States"]):
-            never = [r for r in task["Retry"] if r["ErrorEquals"] == ["Rejected"]]
+            never = [r for r in task["Retry"] if "Rejected" in r["ErrorEquals"]]
             assert all(retrier["MaxAttempts"] == 0 for retrier in never)
 
     def test_a_throttled_function_is_waited_for_as_long_as_half_the_executions_time(
         self, definition: Json
     ) -> None:
         waited_s = patience_s(definition, "Lambda")
-        waited_s.pop("Align")
+        del waited_s["AlignFirst"], waited_s["AlignOther"]
         assert set(waited_s) == {"Normalize", "TranscribeLeader", "Transcribe", "Format"}
         assert min(waited_s.values()) > 10 * 3600
         assert max(waited_s.values()) < definition["TimeoutSeconds"] / 2
@@ -865,7 +904,7 @@ class TestPipeline:
         assert kind_of(patient) == "Lambda"
         # Of each retry the history has three events, of 25,000 that there may be.
         most = source["Parameters"]["MaxConcurrency"]["MaxValue"]
-        retried = [r["MaxAttempts"] for r in (patient, *tasks["Align"]["Retry"])]
+        retried = [r["MaxAttempts"] for r in (patient, *tasks["AlignOther"]["Retry"])]
         assert most * sum(retried) * 3 < 20_000
 
     def test_each_state_has_its_stage(self, definition: Json) -> None:
@@ -878,7 +917,7 @@ class TestPipeline:
     ) -> None:
         """Its words have times, as they have speakers: nothing is left to align."""
         tasks = dict(task_states(definition["States"]))
-        own = {"Comment", "ResultSelector", "ResultPath", "Next", "End"}
+        own = {"Comment", "OutputPath", "ResultPath"}
         leader, other = (
             {name: value for name, value in tasks[state].items() if name not in own}
             for state in ("TranscribeLeader", "Transcribe")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -19,14 +20,23 @@ from dropscribe.api import Request, TranscriptionWord
 from dropscribe.aws import Task
 from dropscribe.cli.forget import _Ending
 from dropscribe.engines import Recognized, openai, whisper, whispered
-from dropscribe.errors import JobError, Rejected
-from dropscribe.job import UNANSWERED, Manifest, Piece, chunk_record_key
+from dropscribe.errors import JobError, Rejected, Unavailable
+from dropscribe.job import (
+    UNANSWERED,
+    Manifest,
+    Piece,
+    chunk_record_key,
+    manifest_key,
+    stop_key,
+    stopped_key,
+)
 from dropscribe.messages import AlignRequest, TranscribeRequest
 from dropscribe.placement import divided
 from dropscribe.spans import Span
 from dropscribe.speech import voiced
 from dropscribe.stages.align import align
 from dropscribe.stages.format import format_job
+from dropscribe.stages.kept import load_record
 from dropscribe.stages.transcribe import transcribe
 from dropscribe.transcript import Word
 from tests.api_server import KEY, Answer, ApiServer
@@ -213,7 +223,7 @@ class Job:
         self.manifest: Manifest = route.begin(path, **given)
         self.key = chunk_record_key(self.manifest.job_id, 0)
 
-    def transcribe(self, *, aligned_later: bool = True) -> Piece:
+    def transcribe(self, *, aligned_later: str = "tiny") -> Piece:
         answer = {"text": text_of(talk()), "language": "german", "duration": 9}
         self.api.planned.append(Answer(200, json.dumps(answer).encode()))
         engine = openai.engine(self.route.api_url, lambda: KEY, self.route.deadline())
@@ -223,11 +233,24 @@ class Job:
             aligned_later=aligned_later,
         ).chunk
 
+    def asked(self, begun: datetime | None = None) -> AlignRequest:
+        return AlignRequest(job_id=self.manifest.job_id, chunk=0, align=True, begun=begun)
+
+    def align_by(self, words: Callable[[], list[Word] | None], **asked: Any) -> Piece:
+        """By an aligner of which only what it says matters, and what happens meanwhile."""
+        return align(self.asked(**asked), self.route.work, lambda *_: words()).chunk
+
     def align(self, model: str = TINY) -> Piece:
-        asked = AlignRequest(job_id=self.manifest.job_id, chunk=0, align=True)
+        asked = self.asked()
         deadline = time.monotonic() + 100
         aligner = partial(whispered.align, model=model, deadline=deadline)
         return align(asked, self.route.work, aligner).chunk
+
+    def spoil(self, **update: Any) -> None:
+        record = load_record(self.route.work, self.manifest.job_id, 0)
+        piece = record.chunk.model_copy(update=update)
+        spoilt = record.model_copy(update={"chunk": piece})
+        self.route.work.write(self.key, spoilt.model_dump_json())
 
     def stored(self) -> dict[str, bytes | None]:
         work = self.route.work
@@ -240,6 +263,13 @@ class Job:
         return list(format_job(job, work, transcripts)[0].message.data.warnings)
 
 
+def fail(error: Exception) -> Callable[[], None]:
+    def failing() -> None:
+        raise error
+
+    return failing
+
+
 class TestStep:
     """Align after Transcribe, over storage that keeps what each writes."""
 
@@ -247,7 +277,7 @@ class TestStep:
         self, route: Stages, api_server: ApiServer, tmp_path: Path
     ) -> None:
         job = Job(route, api_server, tmp_path)
-        piece = job.transcribe(aligned_later=False)
+        piece = job.transcribe(aligned_later="")
         assert (piece.timing, piece.unaligned) == ("estimated", None)
         assert not any("looked for" in warning for warning in job.warnings())
 
@@ -273,6 +303,7 @@ class TestStep:
         assert job.stored() == before
         # Transcribe once more, as a redrive may: the times are there.
         assert job.transcribe() == found.model_copy(update={"cached": True})
+        assert found.aligner is None
         assert len(api_server.requests) == 1
 
     def test_a_run_that_died_before_it_told_is_repeated_to_the_byte(
@@ -310,6 +341,86 @@ class TestStep:
         found = job.align()
         assert found == estimated.model_copy(update={"unaligned": None})
         assert not any("looked for" in warning for warning in job.warnings())
+        # The next upload of the same does not ask the same aligner, but another one.
+        assert job.transcribe() == found.model_copy(update={"cached": True})
+        assert job.align(model="/nowhere/is/asked") == job.transcribe()
+        assert job.transcribe(aligned_later="another").unaligned == UNANSWERED
+        assert job.align().aligner == "another"
+
+    @pytest.mark.parametrize("formats", ["json", "text", "json,text"])
+    def test_who_is_to_get_no_times_waits_for_none(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path, formats: str
+    ) -> None:
+        job = Job(route, api_server, tmp_path, formats=formats.split(","))
+        assert job.transcribe().unaligned is None
+
+    def test_a_chunk_that_went_ahead_is_asked_of_nobody(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        job = Job(route, api_server, tmp_path)
+        ahead = job.manifest.model_copy(update={"leader": 0})
+        route.work.write(manifest_key(ahead.job_id), ahead.model_dump_json())
+        assert job.transcribe().unaligned is None
+
+    @pytest.mark.parametrize(("language", "told"), [("nb", "no"), ("de-AT", "de"), ("jv", "jw")])
+    def test_a_language_that_whisper_calls_otherwise_is_translated(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path, language: str, told: str
+    ) -> None:
+        job = Job(route, api_server, tmp_path)
+        job.transcribe()
+        job.spoil(language=language)
+        heard: list[str | None] = []
+        align(job.asked(), route.work, lambda _1, _2, code, _4: heard.append(code))
+        assert heard == [told]
+
+    def test_a_language_that_whisper_does_not_know_starts_no_gpu(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        job = Job(route, api_server, tmp_path, languages=["zu"])
+        assert job.transcribe().unaligned == "engine whisper does not know language 'zu'"
+
+    def test_what_the_first_aligner_failed_of_is_told_with_what_the_second_says(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        job = Job(route, api_server, tmp_path)
+        job.transcribe()
+        job.spoil(unaligned_before="OSError: no sphinx")
+        with pytest.raises(Unavailable):
+            job.align_by(fail(Unavailable("engine_unavailable", "no GPU")))
+        (told,) = [warning for warning in job.warnings() if "looked for" in warning]
+        assert "OSError: no sphinx; Unavailable: engine_unavailable: no GPU" in told
+        assert job.align_by(lambda: None).unaligned == "OSError: no sphinx"
+
+    def test_a_failure_that_comes_late_leaves_what_a_later_run_has_found(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        job = Job(route, api_server, tmp_path)
+        job.transcribe()
+
+        def found_meanwhile() -> None:
+            job.align()
+            raise Unavailable("engine_unavailable", "no GPU")
+
+        with pytest.raises(Unavailable):
+            job.align_by(found_meanwhile)
+        assert load_record(route.work, job.manifest.job_id, 0).chunk.timing == "aligned"
+
+    @pytest.mark.parametrize(("hours", "refused"), [(5.9, False), (6.1, True)])
+    def test_a_job_waits_for_better_times_no_longer_than_it_can(
+        self,
+        route: Stages,
+        api_server: ApiServer,
+        tmp_path: Path,
+        *,
+        hours: float,
+        refused: bool,
+    ) -> None:
+        job = Job(route, api_server, tmp_path)
+        job.transcribe()
+        begun = datetime.now(UTC) - timedelta(hours=hours)
+        with pytest.raises(Rejected, match="after 6 hours") if refused else nullcontext():
+            job.align_by(lambda: None, begun=begun)
+        assert any("after 6 hours" in warning for warning in job.warnings()) is refused
 
     def test_who_forgets_the_recording_waits_for_a_step_that_has_only_begun(
         self, route: Stages, api_server: ApiServer, tmp_path: Path
@@ -323,8 +434,28 @@ class TestStep:
         task = Task({"chunk": 0, "align": True}, now, now + timedelta(minutes=31))
         ending = _Ending(stack, recording)
         assert not ending._has_ended(job.manifest.job_id, task)
-        job.align()
+        with pytest.raises(Unavailable):
+            job.align_by(fail(Unavailable("engine_unavailable", "no GPU")))
         assert ending._has_ended(job.manifest.job_id, task)
+        ended: list[bool] = []
+        # Tried again: what the run before has noted is not the end.
+        job.align_by(lambda: ended.append(ending._has_ended(job.manifest.job_id, task)))
+        assert ended == [False]
+        assert ending._has_ended(job.manifest.job_id, task)
+
+    def test_while_the_recording_is_being_forgotten_nothing_is_looked_for(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path
+    ) -> None:
+        job = Job(route, api_server, tmp_path)
+        job.transcribe()
+        before = job.stored()
+        route.work.write(stop_key(job.manifest.job_id), b"")
+        with pytest.raises(Rejected, match="forgotten"):
+            job.align_by(fail(AssertionError("asked")))
+        told = dict.fromkeys(
+            (stop_key(job.manifest.job_id), stopped_key(job.manifest.job_id, "00000")), b""
+        )
+        assert job.stored() == before | told
 
     def test_a_translation_is_not_looked_for(
         self, route: Stages, api_server: ApiServer, tmp_path: Path

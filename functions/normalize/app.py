@@ -47,6 +47,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         leaders=leaders,
         chunks=[chunk.index for chunk in manifest.chunks if chunk.index not in leaders],
         max_concurrency=settings.concurrency(manifest.engine),
+        max_aligning=settings.concurrency("whisper"),
         transcriber=settings.transcriber(manifest.engine),
     ).model_dump()
 

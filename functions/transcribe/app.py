@@ -37,6 +37,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     deadline = time.monotonic() + left_s
     work = Bucket(os.environ["WORK_BUCKET"])
     tally = Tally()
+    aligner_arn = os.environ.get("ALIGNER_FUNCTION_ARN", "")
     clear_leftovers()
     try:
         record = transcribe(
@@ -45,7 +46,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             lambda manifest: engine(manifest.engine, deadline, tally),
             deadline,
             voice_model,
-            aligned_later=bool(os.environ["ALIGNER_FUNCTION_ARN"]),
+            aligned_later=os.environ.get("ALIGNER", "") if aligner_arn else "",
         )
     except Rejected as error:
         if error.code == "unauthorized":
@@ -55,7 +56,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         emit(*tally.measures)
     transcribed(logger, record, tally)
     unaligned = record.chunk.unaligned == UNANSWERED
-    aligner = {"aligner": os.environ["ALIGNER_FUNCTION_ARN"]} if unaligned else {}
+    aligner = {"aligner": aligner_arn} if unaligned else {}
     return {"chunk": record.index, **aligner}
 
 

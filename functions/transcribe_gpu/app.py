@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -26,6 +26,10 @@ from dropscribe.stages.transcribe import LEFT_FOR_WRITING_S, clear_leftovers, tr
 
 logger = Logger()
 
+LONGEST_ALIGNED_S: Final = 300
+"""Of one chunk, which has 13.2 minutes of audio at most: who takes longer delays the job by more
+than better times are worth."""
+
 
 @step(logger, job_id_path="job_id")
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -34,7 +38,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     work = Bucket(os.environ["WORK_BUCKET"])
     clear_leftovers()
     if "align" in event:
-        return aligned(AlignRequest.model_validate(event), work, deadline)
+        soon = min(deadline, time.monotonic() + LONGEST_ALIGNED_S)
+        return aligned(AlignRequest.model_validate(event), work, soon)
     request = TranscribeRequest.model_validate(event)
     logger.append_keys(chunk=request.chunk)
     record = transcribe(
@@ -49,7 +54,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def aligned(request: AlignRequest, work: Bucket, deadline: float) -> dict[str, Any]:
-    logger.append_keys(chunk=request.chunk)
+    logger.append_keys(chunk=request.chunk, aligning=True)
     model = os.environ["WHISPER_MODEL"]
     record = align(request, work, partial(whispered.align, model=model, deadline=deadline))
     logger.info("aligned", audio_ms=record.chunk.duration_ms, timing=record.chunk.timing)
@@ -79,5 +84,5 @@ def load_early(model: str) -> None:
 
 # On managed instances a start may take 15 minutes, and no chunk comes before it is done. Ordinary
 # functions have 10 s, so there the first chunk loads the model.
-if os.environ.get("LOAD_EARLY"):
+if os.environ.get("LOAD_EARLY") and os.environ["WHISPER_MODEL"] != "none":
     load_early(os.environ["WHISPER_MODEL"])

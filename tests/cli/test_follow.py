@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from dropscribe.cli.follow import Course
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -57,6 +59,20 @@ class TestCourse:
         now = course(*ahead, entered("TranscribeChunks"), MAP, iterated(0))
         assert now.label == "transcribe 2 of 4"
         assert [(step.stage, step.outcome) for step in now.steps] == [("transcribe", "running")]
+
+    def test_words_that_are_aligned_afterwards_are_not_chunks_that_are_transcribed(self) -> None:
+        chunks = [entered("TranscribeChunks"), MAP, *map(iterated, range(3))]
+        two = ("MapStateStarted", {"mapStateStartedEventDetails": {"length": 2}})
+        ahead = [exited("TranscribeChunks"), entered("AlignFirst"), exited("AlignFirst")]
+        now = course(*chunks, *ahead, entered("AlignOthers"), two, iterated(0))
+        assert now.label == "transcribe 3 of 3"
+        assert [(step.stage, step.outcome) for step in now.steps] == [("transcribe", "running")]
+
+    @pytest.mark.parametrize("after", [exited("AlignFirst"), iterated(0)])
+    def test_a_failure_that_was_caught_is_none_any_more(
+        self, after: tuple[str, dict[str, Any]]
+    ) -> None:
+        assert course(entered("AlignFirst"), BUSY, after).trouble is None
 
     def test_a_try_that_failed_is_told_until_one_succeeds(self) -> None:
         assert course(entered("Normalize"), BUSY).label == "normalize, again after rate_limited"

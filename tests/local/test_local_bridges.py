@@ -35,7 +35,7 @@ from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
 from moto.stepfunctions.parser.asl.eval import states
-from moto.stepfunctions.parser.asl.utils import boto_client
+from moto.stepfunctions.parser.asl.utils import boto_client, json_path
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
@@ -333,6 +333,11 @@ class TestStepFunctions:
 
     def test_context(self) -> None:
         assert "RedriveCount" not in source(states)
+
+    def test_filters(self) -> None:
+        with pytest.raises(json_path.NoSuchJsonPathError):
+            json_path.extract_json("$.a[?(@.b)]", {"a": []})
+        assert "_contains_slice_or_wildcard_array(path)" in source(json_path.extract_json)
 
     def test_status_events(self) -> None:
         for method in (Execution.start, BaseExecutionWorkerCommunication.terminated):

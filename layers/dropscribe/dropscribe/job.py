@@ -63,6 +63,8 @@ STAGES: Final = {
     "Normalize": "normalize",
     "TranscribeLeaders": "transcribe",
     "TranscribeChunks": "transcribe",
+    **dict.fromkeys(("Unaligned", "HasUnaligned", "OneAhead"), "transcribe"),
+    **dict.fromkeys(("AlignFirst", "AlignOthers"), "transcribe"),
     "Format": "format",
     "Notify": "notify",
 }
@@ -70,7 +72,7 @@ STAGES: Final = {
 INNER_STATES: Final = {
     "TranscribeLeader": "transcribe",
     "Transcribe": "transcribe",
-    "Align": "transcribe",
+    "AlignOther": "transcribe",
 }
 """Those inside of a Map."""
 
@@ -193,6 +195,10 @@ class Piece(BaseModel):
     """Code, as the text tells, where the answer names none."""
     unaligned: str | None = None
     """What went wrong as its words were looked for in the audio."""
+    unaligned_before: str | None = None
+    """The same of an earlier aligner, while another one is asked."""
+    aligner: str | None = None
+    """Who else is asked for the times of its words, or has not heard them in the audio."""
 
     @property
     def span(self) -> Span:

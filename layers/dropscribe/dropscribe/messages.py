@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 from urllib.parse import unquote_plus
 
@@ -89,6 +90,8 @@ class NormalizeResult(_Message):
     chunks: list[int]
     """The others."""
     max_concurrency: int
+    max_aligning: int
+    """Chunks whose words are looked for at once, by the function of engine whisper."""
     transcriber: str
     """ARN of the function that transcribes, by the job's engine."""
 
@@ -110,6 +113,9 @@ class AlignRequest(_Message):
     """Index in the manifest."""
     align: Literal[True]
     """Unlike in `TranscribeRequest`, which the same function takes."""
+    begun: datetime | None = None
+    """When the job's first chunk was to be aligned; None in executions from before this was told.
+    """
 
 
 class FormatRequest(_Message):

@@ -22,6 +22,7 @@ CALLS_PER_S: Final = 5
 
 _SHARES: Final = {"normalize": 0.15, "transcribe": 0.7, "format": 0.1, "notify": 0.05}
 """Roughly, of a job's time: for a progress bar that moves evenly."""
+_TRANSCRIBING: Final = ("TranscribeLeaders", "TranscribeChunks")
 _ENDED_BADLY: Final = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 
 
@@ -51,6 +52,8 @@ class Course:
     trouble: Failure | None = None
     """The last failed try of the running stage."""
     last_event: int = 0
+    counting: bool = False
+    """Whether the Map is one that transcribes: words may be aligned in another one after it."""
 
     def advance(self, events: Iterable[dict[str, Any]]) -> None:
         for event in events:
@@ -90,11 +93,13 @@ class Course:
             self._enter(event["stateEnteredEventDetails"]["name"], when)
         elif kind.endswith("StateExited"):
             self._exit(event["stateExitedEventDetails"]["name"], when)
-        elif kind == "MapStateStarted":
+        elif kind == "MapStateStarted" and self.counting:
             self.transcribed = set()
             self.chunks = self.ahead + event["mapStateStartedEventDetails"]["length"]
         elif kind == "MapIterationSucceeded":
-            self.transcribed.add(event["mapIterationSucceededEventDetails"]["index"])
+            self.trouble = None
+            if self.counting:
+                self.transcribed.add(event["mapIterationSucceededEventDetails"]["index"])
         elif kind in ("TaskFailed", "TaskTimedOut"):
             details = event.get("taskFailedEventDetails") or event.get("taskTimedOutEventDetails")
             self._stumble(details or {})
@@ -108,6 +113,8 @@ class Course:
 
     def _enter(self, state: str, when: datetime) -> None:
         """A redrive has entered its stage already; two states may be one stage."""
+        if state in STAGES:
+            self.counting = state in _TRANSCRIBING
         stage = STAGES.get(state)
         if stage and self.stage == stage and self.steps[-1].outcome != "failed":
             self.steps[-1].ended, self.steps[-1].outcome = None, "running"
@@ -116,6 +123,8 @@ class Course:
 
     def _exit(self, state: str, when: datetime) -> None:
         if state in STAGES:
+            # Also after a failure that was caught.
+            self.trouble = None
             self._end("completed", when)
         if state == "TranscribeLeaders":
             self.ahead = len(self.transcribed)

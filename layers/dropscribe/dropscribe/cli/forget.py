@@ -159,9 +159,12 @@ class _Ending:
         aws.start_execution(self.stack.pipeline_arn, job, data)
 
     def _at_work(self, job: str) -> list[Task]:
-        """Functions that had not ended when the job's execution did: nothing stops these."""
+        """Functions that had not ended when the job's execution did: nothing stops these.
+
+        Not even where it has succeeded: when one chunk cannot be aligned, others are not awaited.
+        """
         execution = self._run(job)
-        if execution is None or execution.stopped is None or execution.status == "SUCCEEDED":
+        if execution is None or execution.stopped is None:
             return []
         reserved = RESERVED in json.loads(execution.input)
         if reserved or datetime.now(UTC) - execution.stopped > LONGEST_AT_WORK:
@@ -177,9 +180,9 @@ class _Ending:
         work, payload = self.stack.work, task.payload
         if "chunk" in payload:
             index = payload["chunk"]
-            if "align" in payload and self._is_unanswered(chunk_record_key(job, index)):
-                return False
             last = [chunk_record_key(job, index), stopped_key(job, f"{index:05d}")]
+            if "align" in payload and self._is_unanswered(last[0]):
+                last = last[1:]
         elif "source" in payload:
             last = [manifest_key(job)]
         else:
@@ -191,7 +194,7 @@ class _Ending:
         return any(_written(work, key, task.scheduled) for key in last)
 
     def _is_unanswered(self, record: str) -> bool:
-        """The step before Align writes the same record, maybe in the same second."""
+        """The step before Align writes the same record, and so does a run of it that begins."""
         return UNANSWERED.encode() in (self.stack.work.read(record) or b"")
 
     def _is_to_be_reported(self, job: str) -> bool:

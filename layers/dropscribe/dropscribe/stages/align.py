@@ -9,12 +9,24 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from dropscribe import sound
 from dropscribe.aws import Bucket
 from dropscribe.errors import Rejected
-from dropscribe.job import Chunk, ChunkRecord, ChunkResult, Piece, chunk_record_key
+from dropscribe.job import (
+    UNANSWERED,
+    Chunk,
+    ChunkRecord,
+    ChunkResult,
+    Piece,
+    chunk_record_key,
+    stop_key,
+    stopped_key,
+)
+from dropscribe.languages import whisper_code
 from dropscribe.messages import AlignRequest
 from dropscribe.options import JobOptions
 from dropscribe.passage import parse_answer
@@ -26,25 +38,61 @@ from dropscribe.stages.transcribe import FOLDER_PREFIX
 from dropscribe.transcript import Word
 
 Aligner = Callable[[Path, str, str | None, Sequence[Span]], list[Word] | None]
-"""Audio, text, language as a code, where somebody speaks → the words as `whispered.align` has them.
+"""Audio, text, language as Whisper calls it, where somebody speaks → words as `whispered.align`'s.
 """
+
+LONGEST_ALIGNING: Final = timedelta(hours=6)
+"""Of all chunks of a job, since the first: an execution has a day, and transcribing may have taken
+half of it."""
 
 
 def align(asked: AlignRequest, work: Bucket, aligner: Aligner) -> ChunkRecord:
     """Give the words of one chunk better times, if they can be found; note them or why not.
 
-    A second run changes nothing. Raises what `aligner` raises, after it was noted.
+    A second run changes nothing. Raises what `aligner` raises, after it was noted, and `Rejected`
+    where the recording is being forgotten or the job has no more time for this.
     """
     manifest = load_manifest(work, asked.job_id)
     record = load_record(work, asked.job_id, asked.chunk)
     chunk, options = manifest.chunks[asked.chunk], manifest.options
+    _check_stop(asked, work, chunk)
     try:
+        _check_begun(asked)
+        if record.chunk.timing == "estimated" and record.chunk.unaligned != UNANSWERED:
+            # What a run before this one wrote last: who forgets the recording waits for this one.
+            record = _keep(asked, work, record, _awaiting(record.chunk))
         piece = _aligned(record.chunk, chunk, work, options, aligner)
     except Exception as error:
-        failed = f"{type(error).__name__}: {error}"[:300]
-        _keep(asked, work, record, record.chunk.model_copy(update={"unaligned": failed}))
+        _keep_failure(asked, work, f"{type(error).__name__}: {error}"[:300])
         raise
     return _keep(asked, work, record, piece)
+
+
+def _check_begun(asked: AlignRequest) -> None:
+    """Raises `Rejected` where the job has waited for better times long enough."""
+    if asked.begun and datetime.now(UTC) - asked.begun > LONGEST_ALIGNING:
+        hours = LONGEST_ALIGNING // timedelta(hours=1)
+        raise Rejected("timed_out", f"after {hours} hours the job waits no longer for better times")
+
+
+def _check_stop(asked: AlignRequest, work: Bucket, chunk: Chunk) -> None:
+    """Raises `Rejected` where the recording is being forgotten."""
+    if work.head(stop_key(asked.job_id)):
+        work.write(stopped_key(asked.job_id, chunk.name), b"", "text/plain")
+        raise Rejected("internal", "the recording is being forgotten")
+
+
+def _awaiting(piece: Piece) -> Piece:
+    return piece.model_copy(update={"unaligned": UNANSWERED})
+
+
+def _keep_failure(asked: AlignRequest, work: Bucket, failed: str) -> None:
+    """Unless another run of this step has meanwhile found the words."""
+    record = load_record(work, asked.job_id, asked.chunk)
+    if record.chunk.timing != "aligned":
+        before = record.chunk.unaligned_before
+        told = f"{before}; {failed}" if before else failed
+        _keep(asked, work, record, record.chunk.model_copy(update={"unaligned": told}))
 
 
 def _keep(asked: AlignRequest, work: Bucket, record: ChunkRecord, piece: Piece) -> ChunkRecord:
@@ -67,6 +115,7 @@ def _aligned(
             audio = Path(folder, "chunk.flac")
             if work.download(chunk.key, audio) is None:
                 raise Rejected("internal", f"{work.uri(chunk.key)} is gone: upload again")
-            return aligner(audio, text, piece.language, voiced(sound.read(audio)))
+            language = piece.language and (whisper_code(piece.language) or piece.language)
+            return aligner(audio, text, language, voiced(sound.read(audio)))
 
     return with_aligned(piece, work, options, found)

@@ -36,6 +36,8 @@ class _Times(BaseModel):
     language: str | None = None
     failed: str | None = None
     """Why they could not be aligned, where that was tried."""
+    unheard_by: str | None = None
+    """The other aligner that was asked too, and for which the text is not what is said."""
 
 
 def with_times(
@@ -77,13 +79,24 @@ def with_aligned(
     """
     key = _key(piece, options)
     times = _kept(work, key)
+    if times and times.unheard_by and times.unheard_by == piece.aligner:
+        return _unheard(piece)
     if times is None or times.timing != "aligned":
         words = align()
         if words is None:
-            return piece.model_copy(update={"unaligned": None})
+            if times is not None:
+                # Where none are kept, the first aligner has failed, and is to try again.
+                times = times.model_copy(update={"unheard_by": piece.aligner})
+                work.write(key, times.model_dump_json())
+            return _unheard(piece)
         times = _times(words, "aligned").model_copy(update={"language": piece.language})
         work.write(key, times.model_dump_json())
     return _timed(piece, times)
+
+
+def _unheard(piece: Piece) -> Piece:
+    update = {"unaligned": piece.unaligned_before, "unaligned_before": None}
+    return piece.model_copy(update=update)
 
 
 def _named_by(options: JobOptions) -> str | None:
@@ -104,6 +117,8 @@ def _timed(piece: Piece, times: _Times) -> Piece:
             "words": [_moved(word, piece.start_ms) for word in times.words],
             "language": times.language,
             "unaligned": times.failed,
+            "unaligned_before": None,
+            "aligner": times.unheard_by,
         }
     )
 

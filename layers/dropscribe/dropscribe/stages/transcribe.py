@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dropscribe import models, sound
-from dropscribe.api import Answer, Request, TranscriptionRequest
+from dropscribe.api import Answer, Format, Request, TranscriptionRequest
 from dropscribe.audit import divided, holes, text_spans
 from dropscribe.aws import Bucket
 from dropscribe.engines import Engine, request_for, result_key
@@ -39,6 +39,7 @@ from dropscribe.job import (
     stop_key,
     stopped_key,
 )
+from dropscribe.languages import whisper_code
 from dropscribe.messages import TranscribeRequest
 from dropscribe.passage import Passage, parse_answer, passage
 from dropscribe.spans import Span
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     # It imports numpy, which not every job needs.
     from dropscribe.diarization import WindowModel
 
+TIMED: Final[frozenset[Format]] = frozenset({"srt", "vtt", "verbose_json", "diarized_json"})
+"""Formats that show when something is said."""
 FOLDER_PREFIX: Final = "chunk-"
 """Of the folder that a run works in."""
 LEFT_FOR_WRITING_S: Final = 15
@@ -237,15 +240,15 @@ def transcribe(
     deadline: float,
     voice_model_for: Callable[[], WindowModel | None] = lambda: None,
     *,
-    aligned_later: bool = False,
+    aligned_later: str = "",
 ) -> ChunkRecord:
     """Get one chunk's answer, and those about the holes in it; note where they are.
 
     `engine_for`: a job's manifest → the engine and its endpoint. `deadline`: `time.monotonic()` at
     which the caller needs the result. `voice_model_for`: loads what tells voices apart, where that
-    is installed. `aligned_later`: a step after this one looks in the audio for words whose times
-    are estimated, as their answer is text alone; until then they are `UNANSWERED`. Raises
-    `Rejected` or `Unavailable`.
+    is installed. `aligned_later`: who looks, after this step, for words whose times are estimated,
+    as their answer is text alone, and are of use to the job; until then they are `UNANSWERED`.
+    Raises `Rejected` or `Unavailable`.
     """
     started = time.monotonic()
     manifest = load_manifest(work, asked.job_id)
@@ -262,16 +265,36 @@ def transcribe(
         record = _answered(asking, voice_model)
     elapsed_ms = round((time.monotonic() - started) * 1000)
     record = record.model_copy(update={"transcribe_ms": elapsed_ms})
-    if aligned_later and _is_text_alone(record) and options.task == "transcribe":
-        piece = record.chunk.model_copy(update={"unaligned": UNANSWERED})
+    if aligned_later and _is_to_be_aligned(record, manifest):
+        piece = _awaiting(record.chunk, aligned_later)
         record = record.model_copy(update={"chunk": piece})
     work.write(chunk_record_key(asked.job_id, asked.chunk), record.model_dump_json())
     return record
 
 
-def _is_text_alone(record: ChunkRecord) -> bool:
-    """Whether there are words, of which nobody told or found the times."""
-    return record.speech is None and record.chunk.timing == "estimated"
+def _is_to_be_aligned(record: ChunkRecord, manifest: Manifest) -> bool:
+    """Whether nobody told or found the times of its words, and an output is to have them.
+
+    The chunk that goes ahead is not: nobody asks for it, and its model tells times.
+    """
+    text_alone = record.speech is None and record.chunk.timing == "estimated"
+    wanted = manifest.options.task == "transcribe" and TIMED.intersection(manifest.formats)
+    return text_alone and bool(wanted) and record.index != manifest.leader
+
+
+def _awaiting(piece: Piece, aligner: str) -> Piece:
+    """Until the aligner has answered; as it is where that has been asked, or cannot hear it."""
+    if piece.aligner == aligner:
+        return piece
+    if piece.language and whisper_code(piece.language) is None:
+        failed = piece.unaligned or f"engine whisper does not know language {piece.language!r}"
+        return piece.model_copy(update={"unaligned": failed})
+    update = {
+        "unaligned": UNANSWERED,
+        "unaligned_before": piece.unaligned,
+        "aligner": aligner,
+    }
+    return piece.model_copy(update=update)
 
 
 def _answered(asking: _Asking, voice_model: WindowModel | None) -> ChunkRecord:
