@@ -341,6 +341,20 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "packages"
 
 
+def test_a_start_without_a_model_loads_none() -> None:
+    """A deployment whose jobs name theirs is no fault that each start would tell of."""
+    variables = {"WHISPER_MODEL": "none", "LOAD_EARLY": "true", "POWERTOOLS_SERVICE_NAME": "x"}
+    started = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT / "functions" / "transcribe_gpu",
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert started.stdout == ""
+
+
 @pytest.mark.long
 class TestInstalled:
     def test_the_handler_runs_on_them_alone(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import wave
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,15 +155,17 @@ class TestTextAlone:
 
     RECORDING = drawn(33, 5, german=True)
 
-    def told(self, route: Route, api: ApiServer, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """News and receipt."""
+    def told(
+        self, route: Route, api: ApiServer, key: str, channels: int = 1
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """News and receipt. Each channel is quieter than the one before, or they would be one."""
         turns = (" ".join(word.text for word in turn) for turn in self.RECORDING.turns)
         text = " ".join(f"{turn}." for turn in turns)
         api.behave()
-        api.planned.append(Answer(200, json.dumps({"text": text}).encode()))
-        wav = sound.wav((self.RECORDING.samples * 32767).astype(np.int16).tobytes())
+        api.planned += [Answer(200, json.dumps({"text": text}).encode())] * channels
         options = {"engine": "openai", "model": "gpt-transcribe", "languages": "de", "prompt": key}
-        news = route.run(key, wav, **options)
+        options |= {"channels": "split"} if channels > 1 else {}
+        news = route.run(key, self.wav(channels), **options)
         assert news["type"] == "transcription.job.completed", news
         return news, json.loads(route.files(key)[".receipt.json"])
 
@@ -189,6 +193,17 @@ class TestTextAlone:
         assert self.stored(route, job) == before
         assert len(api_server.requests) == 1
 
+    def test_one_chunk_is_aligned_ahead_of_the_others(
+        self, route: Route, api_server: ApiServer
+    ) -> None:
+        news, receipt = self.told(route, api_server, "zwei.wav", channels=2)
+        assert (receipt["timing"], receipt["word_timing"]) == ("aligned", "aligned")
+        assert self.entered(route, news["data"]["job_id"]) == [
+            *("Normalize", "TranscribeLeaders", "TranscribeChunks", *["Transcribe"] * 2),
+            *("Unaligned", "HasUnaligned", "OneAhead", "AlignFirst"),
+            *("AlignOthers", "AlignOther", "Format", "Notify"),
+        ]
+
     def test_an_aligner_that_is_killed_each_time_costs_the_job_nothing_but_better_times(
         self, route: Route, api_server: ApiServer
     ) -> None:
@@ -196,11 +211,28 @@ class TestTextAlone:
         try:
             # Other settings: a process of its own, which takes longer than that to begin.
             with route.setting("WhisperCpuFunction", "POWERTOOLS_LOG_LEVEL", "DEBUG"):
-                _, receipt = self.told(route, api_server, "killed.wav")
+                news, receipt = self.told(route, api_server, "killed.wav", channels=2)
         finally:
             route.shorten("WhisperCpuFunction", 900)
         assert receipt["timing"] == "estimated"
         assert any(UNANSWERED in warning for warning in receipt["warnings"])
+        assert "AlignOthers" not in self.entered(route, news["data"]["job_id"])
+
+    def wav(self, channels: int) -> bytes:
+        file = io.BytesIO()
+        with wave.open(file, "wb") as target:
+            target.setparams((channels, 2, sound.SAMPLE_RATE_HZ, 0, "NONE", ""))
+            tracks = [self.RECORDING.samples * 32767 / (1 + n) for n in range(channels)]
+            target.writeframes(np.stack(tracks, 1).astype(np.int16).tobytes())
+        return file.getvalue()
+
+    def entered(self, route: Route, job: str) -> list[str]:
+        """The states that an execution was in, in order."""
+        arn = route.execution_arn(job)
+        pages = route.cloud.client("stepfunctions").get_paginator("get_execution_history")
+        events = [event for page in pages.paginate(executionArn=arn) for event in page["events"]]
+        entered = [event.get("stateEnteredEventDetails") for event in events]
+        return [details["name"] for details in entered if details]
 
     def stored(self, route: Route, job: str) -> list[str]:
         listed = route.s3.list_objects_v2(Bucket=route.work, Prefix="results/")["Contents"]
