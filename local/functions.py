@@ -44,12 +44,20 @@ class Functions:
     def invoke(self, function: Any, event: Any) -> tuple[Outcome, str]:
         """`function` is moto's LambdaFunction.
 
-        Beyond its concurrency invocations wait; Lambda would throttle them.
+        Beyond its concurrency invocations wait; Lambda would throttle them. Raises `Closed`.
         """
         with self._limit(function):
             environment, stream = self._place(function)
             body = json.dumps(event).encode()
-            outcome, log = environment.invoke(function.function_arn, body, float(function.timeout))
+            try:
+                outcome, log = environment.invoke(
+                    function.function_arn, body, float(function.timeout)
+                )
+            except FileNotFoundError:
+                self._check_open()
+                raise
+            # What closing has killed has not failed.
+            self._check_open()
             self._keep(function, environment, stream)
         _write_log(function, stream, log)
         return outcome, log
@@ -61,6 +69,11 @@ class Functions:
         for environment in environments:
             environment.close()
         shutil.rmtree(self._root, ignore_errors=True)
+
+    def _check_open(self) -> None:
+        with self._lock:
+            if self._closed:
+                raise Closed
 
     def _limit(self, function: Any) -> threading.BoundedSemaphore:
         """Reserved concurrency where the template gives it, else one invocation a processor."""

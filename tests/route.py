@@ -42,6 +42,15 @@ class Route:
 
     def __enter__(self) -> Self:
         self.cloud.start()
+        try:
+            self._deploy()
+        except BaseException:
+            # Else no other could be deployed in this process.
+            self.cloud.stop()
+            raise
+        return self
+
+    def _deploy(self) -> None:
         arn = self.cloud.put_secret("api-key", self._api_key)
         parameters = {
             **{"Engine": "offline", "ApiBaseUrl": self._api_url, "ApiKeySecretArn": arn},
@@ -55,7 +64,6 @@ class Route:
         arn = self.sqs.get_queue_attributes(QueueUrl=self._inbox, AttributeNames=["QueueArn"])
         topic = self.outputs["NotificationsTopicArn"]
         sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
-        return self
 
     def __exit__(
         self,

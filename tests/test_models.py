@@ -10,7 +10,7 @@ import pytest
 from dropscribe.api import FORMATS, TranscriptionRequest, TranslationRequest
 from dropscribe.engines import request_for
 from dropscribe.errors import Rejected
-from dropscribe.languages import CODES, NAMES, code_of, name_of
+from dropscribe.languages import CODES, NAMES, code_of, name_of, whispers_code
 from dropscribe.models import (
     LONGEST_CHUNK_MS,
     MODELS,
@@ -177,6 +177,18 @@ def test_each_language_has_one_code_and_one_name() -> None:
         assert (code_of(name.title()), code_of(code)) == (code, code)
     assert code_of("english") == "en"
     assert (code_of("Klingon"), name_of("tlh")) == ("klingon", "tlh")
+
+
+@pytest.mark.parametrize("code", ["", "-", "x", "tlh", "klingon", "transcribe", "ga", "german"])
+def test_a_language_that_whisper_does_not_have_has_no_code(code: str) -> None:
+    assert whispers_code(code) is None
+
+
+def test_whispers_code_of_a_language_is_found_by_its_others() -> None:
+    assert all(whispers_code(code.upper()) == code for code in NAMES)
+    others = "deu eng pol pus por jav jv nor nb nob nno zho cmn yue haw heb he-IL pt-BR zh_TW DE-at"
+    found = "de en pl ps pt jw jw no no no nn zh zh yue haw he he pt zh de"
+    assert [whispers_code(code) for code in others.split()] == found.split()
 
 
 def transcription(options: JobOptions) -> TranscriptionRequest:

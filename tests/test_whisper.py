@@ -483,6 +483,23 @@ class TestKnownFailures:
         start_s = 1 + len(first) / RATE_HZ + 60
         assert (answer.words or [])[4].end == pytest.approx(start_s + 0.34, abs=0.3)
 
+    @pytest.mark.parametrize("space", ["\xa0", "\u3000", "\u2009", " \xa0.\t"])
+    def test_spaces_are_no_words(self, spoken: Spoken, fails: Fails, space: str) -> None:
+        """In languages without spaces between words any character may be one of its own."""
+        blank = whisper._loaded(str(TINY)).model.hf_tokenizer.encode(
+            space, add_special_tokens=False
+        )
+
+        def spaced(result: Any) -> Any:
+            first, *tokens = result.sequences_ids[0]
+            return answered(result, [first, *blank.ids, *tokens], -0.1, 0.0)
+
+        fails(spaced)
+        answer = heard(spoken[0], request(language="ja"))
+        assert space.strip() in answer.text
+        assert answer.words
+        assert all(word.word == word.word.strip() != "" for word in answer.words)
+
     def test_what_takes_too_long_says_so(self, spoken: Spoken) -> None:
         with pytest.raises(Rejected, match="timed_out: only the first 2 of 11 s were decoded"):
             whisper.engine(0.0)(spoken[0], request(), NoCalls())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,6 +51,7 @@ from tools.tiny_whisper.measure import Recording, drawn
 TINY = str(DATA / "tiny-whisper")
 GERMAN = "Guten Abend und herzlich willkommen. Heute sprechen wir über alte und neue Brücken."
 CHINESE = "今天我们谈谈桥。谁来建造它们，谁来付钱？"  # noqa: RUF001
+THREE = [("你", Span(0, 1000)), ("ok", Span(1000, 2000)), ("好", Span(3000, 4000))]
 ENGLISH = "Good evening and welcome. Tonight we are talking about bridges old and new, my friend."
 
 
@@ -111,6 +115,12 @@ def aligned(tmp_path: Path) -> Align:
     return aligning
 
 
+def heard_as(*words: tuple[str, float, float]) -> Parts:
+    """As faster-whisper tells of a segment: word, start and end in seconds."""
+    told = [TranscriptionWord(word=word, start=start, end=end) for word, start, end in words]
+    return [Recognized.model_construct(words=told)]
+
+
 def off_ms(found: Sequence[Word] | None, recording: Recording) -> list[int]:
     """Of the starts of words, sorted."""
     assert found is not None
@@ -146,8 +156,33 @@ class TestWhatIsNotTheText:
         both = (text_of(talk()), GERMAN + " " + GERMAN)
         assert aligned(samples_of(talk()), " ".join(both[::order])) is None
 
-    def test_a_model_of_other_languages_says_nothing(self, aligned: Align) -> None:
-        assert aligned(samples_of(talk()), text_of(talk()), "ga") is None
+    @pytest.mark.parametrize("language", ["ga", "xyz", "klingon", "transcribe", "0.00", "-", "🙂"])
+    def test_who_names_a_language_that_no_model_knows_is_told(
+        self, aligned: Align, language: str
+    ) -> None:
+        with pytest.raises(Rejected, match=f"does not know the language `{language}`"):
+            aligned(samples_of(talk()), text_of(talk()), language)
+
+    def test_a_model_without_a_language_is_not_asked_for_it(
+        self, aligned: Align, tmp_path: Path
+    ) -> None:
+        model = shutil.copytree(TINY, tmp_path / "model")
+        tokens = model / "tokenizer.json"
+        tokens.write_text(tokens.read_text("utf-8").replace("<|cy|>", "<|gone|>"), "utf-8")
+        with pytest.raises(Rejected, match=r"unsupported_by_model: .* the language `cy`"):
+            aligned(samples_of(talk()), text_of(talk()), "cy", model=str(model))
+
+    def test_words_that_were_heard_for_no_time_tell_none(
+        self, aligned: Align, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at_once = heard_as(*((word, 1.0, 1.0) for word in text_of(talk()).split()))
+        monkeypatch.setattr(whisper, "recognize", lambda *_: ("de", at_once))
+        assert aligned(samples_of(talk()), text_of(talk())) is None
+
+    @pytest.mark.parametrize("one", [{}, {3: Span(0, 100)}])
+    def test_readings_without_a_common_word_do_not_agree(self, one: dict[int, Span]) -> None:
+        assert not whispered._agree(one, {4: Span(0, 100)})
+        assert not whispered._agree({4: Span(0, 100)}, one)
 
     def test_a_model_that_is_not_there_is_an_error(self, aligned: Align) -> None:
         with pytest.raises(Rejected, match="there is no folder /nowhere/model"):
@@ -193,6 +228,90 @@ class TestTimes:
         found, plain = (aligned(samples_of(talk()), one) for one in (f"— {text} ♪", text))
         assert found is not None
         assert found[1:-1] == plain
+
+    @pytest.mark.parametrize("sign", ["\xa0", "♪"])
+    def test_heard_signs_without_a_sound_change_nothing(
+        self, aligned: Align, monkeypatch: pytest.MonkeyPatch, sign: str
+    ) -> None:
+        samples, text = samples_of(talk()), text_of(talk())
+        plain, recognize = aligned(samples, text), whisper.recognize
+
+        def with_signs(audio: Path, request: Request) -> tuple[str | None, Parts]:
+            language, parts = recognize(audio, request)
+            return language, [
+                heard_as(
+                    *chain.from_iterable(
+                        ((word.word, word.start, word.end), (sign, word.end, word.end))
+                        for word in part.words
+                    )
+                )[0]
+                for part in parts
+            ]
+
+        monkeypatch.setattr(whisper, "recognize", with_signs)
+        assert aligned(samples, text) == plain
+
+    def test_dashes_that_nobody_says_change_no_times(self, aligned: Align) -> None:
+        """In a dialogue that is too long to be read at once."""
+        recording = drawn(33, 10, german=True)
+        samples, text = samples_of(recording), text_of(recording)
+        assert sound.length_ms(samples) > whispered.WINDOW_MS
+        plain, dashed = aligned(samples, text), aligned(samples, "— " + text.replace(". ", ". — "))
+        assert plain is not None
+        assert dashed is not None
+        assert [word for word in dashed if word.text != "—"] == plain
+
+    def test_text_that_looks_like_marks_of_the_model_is_read_as_none(self, aligned: Align) -> None:
+        samples, words = samples_of(talk()), text_of(talk()).split()
+        marks = ["<|endoftext|>", "<|de|>acht", "<|0.00|>"]
+        found = aligned(samples, " ".join([*words[:9], *marks, *words[9:]]))
+        assert found is not None
+        off = off_ms(found[:9] + found[9 + len(marks) :], talk())
+        assert off[len(off) // 2] < 60
+        aligner = whisper._loaded(TINY).aligner
+        assert len(aligner._tokens) >= len(words)
+        assert max(aligner._tokens) < aligner._first_special
+
+    def test_words_that_are_nothing_but_marks_of_the_model_are_not_read(self) -> None:
+        assert whisper.edges_ms(TINY, samples_of(talk()), [], "de") is None
+
+    @pytest.mark.parametrize("language", ["deu", "de-AT"])
+    def test_a_language_has_many_names(self, aligned: Align, language: str) -> None:
+        samples, text = samples_of(talk()), text_of(talk())
+        assert aligned(samples, text, language) == aligned(samples, text, "de")
+
+    def test_thai_is_matched_though_its_vowels_are_heard_alone(
+        self, aligned: Align, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As faster-whisper hears it, by code points; no model here knows it."""
+        text = "สวัสดีครับ วันนี้เราพูดเรื่องสะพาน"
+        begin_s, letters = talk().words[0].start_ms / 1000, text.replace(" ", "")
+        told = heard_as(
+            *((one, begin_s + 0.1 * at, begin_s + 0.1 * (at + 1)) for at, one in enumerate(letters))
+        )
+        monkeypatch.setattr(whisper, "recognize", lambda *_: ("th", told))
+        monkeypatch.setattr(whisper, "edges_ms", lambda *_: None)
+        assert len(letters) > len(divided(text))
+        assert [part.sound for part in whispered._heard(told, math.inf)] == divided(text)
+        assert aligned(samples_of(talk()), text, "th") is not None
+
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            ([("\xa0", 0, 1), ("\u3000", 1, 2), ("♪", 2, 3), ("\u200b", 3, 3)], []),
+            ([("ab\xa0cd", 0, 5)], [("ab", Span(0, 2000)), ("cd", Span(3000, 5000))]),
+            # A vowel that is written before its consonant, a mark on it; a pause between.
+            (
+                [("เ", 1, 2), ("พ", 2, 3), ("ื", 3, 4), ("่", 4, 5), ("อ", 7, 8)],
+                [("เพื่", Span(1000, 5000)), ("อ", Span(7000, 8000))],
+            ),
+            ([("你", 0, 1), ("ok", 1, 2), ("好", 3, 4)], THREE),
+        ],
+    )
+    def test_what_is_heard_is_divided_as_texts_are(
+        self, words: list[tuple[str, float, float]], expected: list[tuple[str, Span]]
+    ) -> None:
+        assert list(whispered._heard(heard_as(*words), math.inf)) == expected
 
     def test_characters_share_the_time_of_the_word_that_they_are_heard_as(self) -> None:
         """As a Whisper that knows Chinese, which none here does, would hear it."""

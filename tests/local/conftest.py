@@ -64,7 +64,7 @@ def tool() -> Callable[..., str]:
 def eventually() -> Callable[..., Any]:
     """Waits for the first true answer of a check."""
 
-    def wait(check: Callable[[], Any], within_s: float = 10) -> Any:
+    def wait(check: Callable[[], Any], within_s: float = 20) -> Any:
         end = time.monotonic() + within_s
         while time.monotonic() < end:
             if answer := check():

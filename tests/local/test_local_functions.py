@@ -104,7 +104,7 @@ class TestFailures:
     ) -> None:
         answer = invoke("sleep:60")
         assert answer["errorType"] == "Sandbox.Timedout"
-        assert answer["errorMessage"].endswith("Error: Task timed out after 2.00 seconds")
+        assert answer["errorMessage"].endswith("Error: Task timed out after 4.00 seconds")
         child = int(cloud.logs("WorkFunction").rsplit("child ", 1)[1].split()[0])
         assert eventually(lambda: not running(child))
 

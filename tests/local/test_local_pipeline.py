@@ -188,7 +188,7 @@ class TestFailures:
     def test_an_execution_that_takes_too_long_is_timed_out_and_reported(
         self, start: Start, ended: Any, reported: Any
     ) -> None:
-        arn = start(items=["sleep:0.5"] * 40)
+        arn = start(items=["sleep:1"] * 40)
         description = ended(arn)
         assert description["status"] == "TIMED_OUT"
         assert description["stopDate"] > description["startDate"]

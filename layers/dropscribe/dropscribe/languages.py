@@ -30,6 +30,20 @@ NAMES: Final[dict[str, str]] = {
     "tr": "turkish", "tt": "tatar", "uk": "ukrainian", "ur": "urdu", "uz": "uzbek",
     "vi": "vietnamese", "yi": "yiddish", "yo": "yoruba", "yue": "cantonese", "zh": "chinese",
 }  # fmt: skip
+_THREE_LETTERS: Final = (
+    "afr amh ara asm aze bak bel bul ben bod bre bos cat ces cym dan deu ell eng spa est eus fas "
+    "fin fao fra glg guj hau haw heb hin hrv hat hun hye ind isl ita jpn jav kat kaz khm kan kor "
+    "lat ltz lin lao lit lav mlg mri mkd mal mon mar msa mlt mya nep nld nno nor oci pan pol pus "
+    "por ron rus san snd sin slk slv sna som sqi srp sun swe swa tam tel tgk tha tuk tgl tur tat "
+    "ukr urd uzb vie yid yor yue zho"
+)
+"""ISO 639-3 of each name, in their order."""
+_OTHERS: Final[dict[str, str]] = {
+    **dict(zip(_THREE_LETTERS.split(), NAMES, strict=True)),
+    **{"nb": "no", "nob": "no", "jv": "jw", "iw": "he", "fil": "tl"},
+    **{"cmn": "zh", "arb": "ar", "ary": "ar", "arz": "ar"},
+}
+"""Codes of languages that Whisper has under another."""
 CODES: Final[dict[str, str]] = {name: code for code, name in NAMES.items()}
 
 
@@ -47,6 +61,16 @@ def whisper_code(language: str) -> str | None:
 def code_of(language: str) -> str:
     """`"English"` or `"en"` → `"en"`; a name that is not in the table stays as it is."""
     return CODES.get(language.lower(), language.lower())
+
+
+def whispers_code(code: str) -> str | None:
+    """What Whisper calls a language: `"deu"`, `"de-AT"` → `"de"`, `"nb"` → `"no"`.
+
+    None where it has no code for it.
+    """
+    base = code.lower().replace("_", "-").split("-")[0]
+    code = _OTHERS.get(base, base)
+    return code if code in NAMES else None
 
 
 def name_of(code: str) -> str:

@@ -86,6 +86,8 @@ MEDIAN_OF: Final = 7
 """Steps over which its attention is smoothed: Whisper's own."""
 FRAMES_A_SECOND: Final = 100
 """What `seek` counts."""
+SPACES: Final = "".join(filter(str.isspace, map(chr, range(0x3001))))
+"""All of Unicode's: where a language is written without them, Whisper's are words of their own."""
 PUNCTUATION: Final = " \"'“”„«»¿¡([{)]}.。,，!！?？:：;；、…—–-"  # noqa: RUF001
 """Around a word; the API's words come without."""
 HOW_TO_GET_ONE: Final = (
@@ -104,14 +106,9 @@ def load(model: str) -> None:
     _loaded(model)
 
 
-def knows(model: str, language: str | None) -> bool:
-    """Whether a model hears a language, by its code; None: whether it finds out by itself.
-
-    Raises as `load`.
-    """
+def knows(model: str, language: str) -> bool:
+    """Whether a model hears a language, by Whisper's code. Raises as `load`."""
     loaded = _loaded(model)
-    if language is None:
-        return loaded.english_only or loaded.detects_language
     return language == "en" if loaded.english_only else loaded.has(f"<|{language}|>")
 
 
@@ -186,14 +183,15 @@ def edges_ms(model: str, samples: bytes, words: Sequence[str], language: str) ->
     """When each word of a text begins that is said in 30 s of audio at most, and the last one ends.
 
     By the model's cross-attention as it reads just this text. `samples`: 16-bit mono at 16 kHz.
-    None where the words are more than the model takes at once.
+    None where the words are more than the model takes at once, or none. What looks like one of
+    Whisper's own marks, as `<|endoftext|>`, is not read as one.
     """
     loaded = _loaded(model)
     multilingual = not loaded.english_only
     tokenizer = Tokenizer(loaded.model.hf_tokenizer, multilingual, "transcribe", language)
     spaced = (word if is_spaceless(word[0]) else f" {word}" for word in words)
-    tokens = [tokenizer.encode(word) for word in spaced]
-    if sum(map(len, tokens)) > MOST_TEXT_TOKENS:
+    tokens = [[id_ for id_ in tokenizer.encode(word) if id_ < tokenizer.eot] for word in spaced]
+    if not 0 < sum(map(len, tokens)) <= MOST_TEXT_TOKENS:
         return None
     heard = loaded.model.feature_extractor(_floats(bytearray(samples)))[..., :-1]
     (found,) = loaded.model.model.align(
@@ -396,7 +394,7 @@ class _Block:
             """faster-whisper rounds a window's length up."""
             return round(self._start_s + min(float(seconds), length_s), 3)
 
-        words = [(word.word.strip(PUNCTUATION), word) for word in segment.words or []]
+        words = [(word.word.strip(PUNCTUATION + SPACES), word) for word in segment.words or []]
         return Recognized(
             segment=TranscriptionSegment(
                 id=0,

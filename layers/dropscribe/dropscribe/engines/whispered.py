@@ -16,10 +16,11 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dropscribe.alignment import sound
-from dropscribe.api import TranscriptionRequest
+from dropscribe.alignment import is_spaceless, sound
+from dropscribe.api import TranscriptionRequest, TranscriptionWord
 from dropscribe.engines import Recognized, whisper
 from dropscribe.errors import Rejected
+from dropscribe.languages import whispers_code
 from dropscribe.matching import paired, sure
 from dropscribe.placement import divided, placed
 from dropscribe.sound import cut, length_ms, read
@@ -95,16 +96,17 @@ def align(
     `audio`: 16 kHz mono FLAC or WAV. `language`: code; None where nobody knows it. `speech`: where
     somebody speaks, in order. `model`: as jobs name it. `deadline`: `time.monotonic()` at which the
     caller needs the result. Times are in milliseconds from the beginning of the audio. None where
-    the text does not seem to be what is said there, and where the model does not know the language.
-    Raises `Rejected` (no such model, or the time was too short) or `Unavailable` (its GPU is away).
+    the text does not seem to be what is said there. Raises `Rejected` (no such model, one that does
+    not know the language, or the time was too short) or `Unavailable` (its GPU is away).
     """
     units = divided(text)
     said = [at for at, unit in enumerate(units) if sound(unit)]
     if not units:
         return []
-    if not (said and speech and whisper.knows(model, language)):
+    if not (said and speech):
         return None
-    spoken, parts = whisper.recognize(audio, TranscriptionRequest(model=model, language=language))
+    asked = TranscriptionRequest(model=model, language=_known(language, model))
+    spoken, parts = whisper.recognize(audio, asked)
     heard = list(_heard(parts, deadline))
     pairs = paired([sound(units[at]) for at in said], [part.sound for part in heard])
     pairs = sure(pairs, len(said), len(heard))
@@ -112,15 +114,28 @@ def align(
         return None
     rough = {said[pair.left]: _sounding(heard[pair.right].span, speech) for pair in pairs}
     found = {at: span for at, span in rough.items() if span.duration_ms >= SHORTEST_MS}
-    if sum(part.unsaid for part in _timed(units, found, speech)) > MOST_UNSAID * len(units):
+    unsaid = sum(part.unsaid for part in _timed(units, found, speech))
+    if not found or unsaid > MOST_UNSAID * len(units):
         return None
-    for samples, window in _windows(audio, found, units, speech):
+    for samples, window in _windows(audio, found, units, said, speech):
         _check(deadline)
         read_at = _read(samples, window, spoken or "en", model)
         sounding = {at: _sounding(span, speech) for at, span in read_at.items()}
         if _agree(sounding, found):
             found |= sounding
     return [word for part in _timed(units, found, speech) for word in part.words]
+
+
+def _known(language: str | None, model: str) -> str | None:
+    """As the model has it; None where it is to find out itself."""
+    if not language:
+        return None
+    code = whispers_code(language)
+    if code is None or not whisper.knows(model, code):
+        raise Rejected(
+            "unsupported_by_model", f"model `{model}` does not know the language `{language}`"
+        )
+    return code
 
 
 def _fits(found: int, text: int, heard: int) -> bool:
@@ -131,16 +146,47 @@ def _fits(found: int, text: int, heard: int) -> bool:
 
 
 def _heard(parts: Iterable[Recognized], deadline: float) -> Iterator[_Heard]:
-    """Words as they are divided in the text, which share the time of the model's own."""
+    """Words as they are divided in the text, which share the time of the model's own.
+
+    Without those that nobody says: notes, spaces, marks that cannot be seen.
+    """
     for part in parts:
         _check(deadline)
-        for word in part.words:
-            units = divided(word.word)
-            edges = [
-                to_ms(word.start + (word.end - word.start) * at / len(units))
-                for at in range(len(units) + 1)
-            ]
-            yield from map(_Heard, map(sound, units), map(Span, edges, edges[1:]))
+        for run in _runs(word for word in part.words if sound(word.word)):
+            yield from _divided(run)
+
+
+def _runs(words: Iterable[TranscriptionWord]) -> Iterator[list[TranscriptionWord]]:
+    """Each word alone, but those of scripts without spaces together.
+
+    Of these Whisper's words are single code points, and Thai vowels stand alone.
+    """
+    run: list[TranscriptionWord] = []
+    for word in words:
+        if run and not (is_spaceless(run[-1].word[-1]) and is_spaceless(word.word[0])):
+            yield run
+            run = []
+        run.append(word)
+    if run:
+        yield run
+
+
+def _divided(run: Sequence[TranscriptionWord]) -> Iterator[_Heard]:
+    """The characters of a word have equal shares of its time."""
+    spans = [span for word in run for span in _characters(word)]
+    text, at = "".join(word.word for word in run), 0
+    for unit in divided(text):
+        at = text.index(unit, at)
+        end = at + len(unit)
+        if sounding := sound(unit):
+            yield _Heard(sounding, Span(spans[at].start_ms, spans[end - 1].end_ms))
+        at = end
+
+
+def _characters(word: TranscriptionWord) -> Iterator[Span]:
+    length = len(word.word)
+    edges = [to_ms(word.start + (word.end - word.start) * at / length) for at in range(length + 1)]
+    return map(Span, edges, edges[1:])
 
 
 def _check(deadline: float) -> None:
@@ -156,32 +202,40 @@ def _sounding(span: Span, speech: Sequence[Span]) -> Span:
     return max(parts, key=lambda part: part.duration_ms, default=span)
 
 
-def _pauses(found: Mapping[int, Span], speech: Sequence[Span]) -> dict[int, int]:
+def _pauses(
+    found: Mapping[int, Span], said: Sequence[int], speech: Sequence[Span]
+) -> dict[int, int]:
     """The words that follow a pause for certain → the middle of the pause, in milliseconds.
 
-    The word before each was heard as well, and nobody speaks between.
+    The word before each was heard as well, and nobody speaks between. `said`: the words that have
+    a sound: a dash between two of them is never heard.
     """
     pauses = {}
-    for at, span in sorted(found.items()):
-        after = found.get(at + 1)
-        if after and after.start_ms - span.end_ms >= PAUSE_MS:
-            between = Span(span.end_ms, after.start_ms)
-            if total_ms([stretch.within(between) for stretch in speech]) <= MOST_SPEECH_MS:
-                pauses[at + 1] = (between.start_ms + between.end_ms) // 2
+    for before, after in pairwise(said):
+        if before in found and after in found:
+            between = Span(found[before].end_ms, found[after].start_ms)
+            spoken_ms = total_ms([stretch.within(between) for stretch in speech])
+            if between.duration_ms >= PAUSE_MS and spoken_ms <= MOST_SPEECH_MS:
+                pauses[after] = (between.start_ms + between.end_ms) // 2
     return pauses
 
 
 def _agree(one: Mapping[int, Span], other: Mapping[int, Span]) -> bool:
     """Whether words that are in both are at about the same time, as a rule."""
     both = [abs(one[at].start_ms - other[at].start_ms) for at in one.keys() & other.keys()]
-    return sum(off_ms <= NEAR_MS for off_ms in both) >= MOST_NEAR * len(both)
+    return sum(off_ms <= NEAR_MS for off_ms in both) >= max(MOST_NEAR * len(both), 1)
 
 
 def _windows(
-    audio: Path, found: Mapping[int, Span], units: Sequence[str], speech: Sequence[Span]
+    audio: Path,
+    found: Mapping[int, Span],
+    units: Sequence[str],
+    said: Sequence[int],
+    speech: Sequence[Span],
 ) -> Iterator[tuple[bytes, _Window]]:
     """The recording in pieces of which it is known what is said in them."""
-    samples, pauses = read(audio), _pauses(found, speech)
+    samples, pauses = read(audio), _pauses(found, said, speech)
+    after = dict(pairwise([*said, len(units)]))
     ends = [*pauses.items(), (len(units), length_ms(samples))]
     first, begun_ms = 0, 0
     for (end, ms), (_, next_ms) in pairwise([*ends, (len(units), sys.maxsize)]):
@@ -190,9 +244,9 @@ def _windows(
             padded = (Span(s.start_ms - PAD_MS, s.end_ms + PAD_MS).within(span) for s in speech)
             pieces = joined(padded)
             words = {
-                at: _as_written(units[at], pauses=at + 1 in pauses)
+                at: _as_written(units[at], pauses=after[at] in pauses)
                 for at in range(first, end)
-                if sound(units[at])
+                if at in after
             }
             if words and pieces and total_ms(pieces) <= LONGEST_MS:
                 yield b"".join(cut(samples, piece) for piece in pieces), _Window(words, pieces)
