@@ -216,6 +216,7 @@ class TestTextAlone:
             route.shorten("WhisperCpuFunction", 900)
         assert receipt["timing"] == "estimated"
         assert any(UNANSWERED in warning for warning in receipt["warnings"])
+        assert '"aligning":true' in route.cloud.logs("WhisperCpuFunction")
         assert "AlignOthers" not in self.entered(route, news["data"]["job_id"])
 
     def wav(self, channels: int) -> bytes:

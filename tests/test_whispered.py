@@ -481,17 +481,6 @@ class TestStep:
         route.work.write(manifest_key(ahead.job_id), ahead.model_dump_json())
         assert job.transcribe().unaligned is None
 
-    @pytest.mark.parametrize(("language", "told"), [("nb", "no"), ("de-AT", "de"), ("jv", "jw")])
-    def test_a_language_that_whisper_calls_otherwise_is_translated(
-        self, route: Stages, api_server: ApiServer, tmp_path: Path, language: str, told: str
-    ) -> None:
-        job = Job(route, api_server, tmp_path)
-        job.transcribe()
-        job.spoil(language=language)
-        heard: list[str | None] = []
-        align(job.asked(), route.work, lambda _1, _2, code, _4: heard.append(code))
-        assert heard == [told]
-
     def test_a_language_that_whisper_does_not_know_starts_no_gpu(
         self, route: Stages, api_server: ApiServer, tmp_path: Path
     ) -> None:

@@ -47,17 +47,6 @@ _OTHERS: Final[dict[str, str]] = {
 CODES: Final[dict[str, str]] = {name: code for code, name in NAMES.items()}
 
 
-OTHER_CODES: Final = {"nb": "no", "jv": "jw", "iw": "he", "in": "id", "fil": "tl", "cmn": "zh"}
-"""Codes that other tables have for languages of this one."""
-
-
-def whisper_code(language: str) -> str | None:
-    """A code, maybe with a region (`"de-AT"`), or a name, as Whisper calls it; None: unknown."""
-    code = code_of(language.replace("_", "-").split("-")[0])
-    code = OTHER_CODES.get(code, code)
-    return code if code in NAMES else None
-
-
 def code_of(language: str) -> str:
     """`"English"` or `"en"` → `"en"`; a name that is not in the table stays as it is."""
     return CODES.get(language.lower(), language.lower())

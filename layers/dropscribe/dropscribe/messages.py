@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 from urllib.parse import unquote_plus
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from dropscribe.job import Source
 from dropscribe.notification import Notification
@@ -113,7 +112,7 @@ class AlignRequest(_Message):
     """Index in the manifest."""
     align: Literal[True]
     """Unlike in `TranscribeRequest`, which the same function takes."""
-    begun: datetime | None = None
+    begun: AwareDatetime | None = None
     """When the job's first chunk was to be aligned; None in executions from before this was told.
     """
 

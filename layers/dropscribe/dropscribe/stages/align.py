@@ -26,7 +26,6 @@ from dropscribe.job import (
     stop_key,
     stopped_key,
 )
-from dropscribe.languages import whisper_code
 from dropscribe.messages import AlignRequest
 from dropscribe.options import JobOptions
 from dropscribe.passage import parse_answer
@@ -38,7 +37,7 @@ from dropscribe.stages.transcribe import FOLDER_PREFIX
 from dropscribe.transcript import Word
 
 Aligner = Callable[[Path, str, str | None, Sequence[Span]], list[Word] | None]
-"""Audio, text, language as Whisper calls it, where somebody speaks → words as `whispered.align`'s.
+"""Audio, text, language as a code, where somebody speaks → the words as `whispered.align` has them.
 """
 
 LONGEST_ALIGNING: Final = timedelta(hours=6)
@@ -115,7 +114,6 @@ def _aligned(
             audio = Path(folder, "chunk.flac")
             if work.download(chunk.key, audio) is None:
                 raise Rejected("internal", f"{work.uri(chunk.key)} is gone: upload again")
-            language = piece.language and (whisper_code(piece.language) or piece.language)
-            return aligner(audio, text, language, voiced(sound.read(audio)))
+            return aligner(audio, text, piece.language, voiced(sound.read(audio)))
 
     return with_aligned(piece, work, options, found)
