@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dropscribe import sound
+from dropscribe import aws, sound
 from dropscribe.api import Request, TranscriptionWord
 from dropscribe.aws import Task
 from dropscribe.cli.forget import _Ending
@@ -550,6 +550,24 @@ class TestStep:
         job.align_by(lambda: ended.append(ending._has_ended(job.manifest.job_id, task)))
         assert ended == [False]
         assert ending._has_ended(job.manifest.job_id, task)
+
+    def test_who_forgets_waits_for_a_step_that_its_job_did_not_await(
+        self, route: Stages, api_server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Step Functions leaves functions at work where another chunk of the Map has failed."""
+        job = Job(route, api_server, tmp_path)
+        job.transcribe()
+        stack: Any = SimpleNamespace(work=route.work)
+        recording: Any = None
+        now = datetime.now(UTC)
+        task = Task({"chunk": 0, "align": True}, now, now + timedelta(minutes=16))
+        ended = SimpleNamespace(arn="any", status="SUCCEEDED", stopped=now, input="{}")
+        monkeypatch.setattr(_Ending, "_run", lambda *_: ended)
+        monkeypatch.setattr(aws, "unfinished_tasks", lambda _: [task])
+        ending = _Ending(stack, recording)
+        assert ending._at_work(job.manifest.job_id) == [task]
+        job.align()
+        assert ending._at_work(job.manifest.job_id) == []
 
     def test_while_the_recording_is_being_forgotten_nothing_is_looked_for(
         self, route: Stages, api_server: ApiServer, tmp_path: Path
