@@ -221,7 +221,10 @@ def damaged(share: float) -> tuple[str, list[int | None]]:
 
 @needs_flite
 class TestSynthesizedSpeech:
-    @pytest.mark.parametrize("voice", flite.VOICES)
+    @pytest.mark.parametrize(
+        "voice",
+        [*(pytest.param(voice, marks=pytest.mark.long) for voice in flite.VOICES[:-1]), "slt"],
+    )
     def test_word_times_are_exact(self, voice: str) -> None:
         """In one stretch, which is cut where it is quietest."""
         samples, truth = story(voice)

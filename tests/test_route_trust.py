@@ -34,7 +34,7 @@ def route(api_server: ApiServer) -> Iterator[Route]:
             template,
             api_url=api_server.base_url,
             api_key=KEY,
-            parameters={"MaxJobs": "1"},
+            parameters={"MaxJobs": "1", "VoiceModel": "none"},
             longest_wait_s=0.1,
         ) as deployed,
         pointed_at(deployed.cloud.environment),

@@ -75,7 +75,12 @@ FAILED: Final = (
 def left_behind(api_server: ApiServer) -> Iterator[dict[str, str]]:
     """All that there is in the end: what it is → its text."""
     api_server.behave()
-    with Route(ROOT / "template.yaml", api_url=api_server.base_url, api_key=KEY) as route:
+    with Route(
+        ROOT / "template.yaml",
+        api_url=api_server.base_url,
+        api_key=KEY,
+        parameters={"VoiceModel": "none"},
+    ) as route:
         _talk(route)
         for key, model, told in ANSWERED:
             api_server.down = told
