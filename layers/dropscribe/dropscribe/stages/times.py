@@ -18,13 +18,13 @@ from dropscribe.speech import Prepared, voiced
 from dropscribe.transcript import Timing, Word
 
 ALIGNED_LANGUAGES: Final = ("en",)
-"""For which an aligner is at hand."""
+"""That PocketSphinx knows."""
 SLOWEST_ALIGNED: Final = 0.5
 """Seconds of processor time that a second of audio takes at most to be aligned."""
 
 
 class _Times(BaseModel):
-    """`results/<hash>.words.json`, beside the answer."""
+    """`results/<hash>.words-<language>.json`, beside the answer."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
