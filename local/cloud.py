@@ -206,6 +206,7 @@ class Cloud:
         moto_stepfunctions.bridge_start(replace)
         moto_stepfunctions.bridge_context(replace)
         moto_stepfunctions.bridge_filters(replace)
+        moto_stepfunctions.bridge_parsing(replace)
         moto_stepfunctions.bridge_status_events(replace)
         moto_stepfunctions.bridge_stop(replace)
         moto_stepfunctions.bridge_descriptions(replace)

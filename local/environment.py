@@ -19,6 +19,9 @@ from local.runtime_api import Invocation, Outcome, RuntimeApi, deadline_ms, fail
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
+STARTING_S = 60
+"""For importing a function's module. Lambda gives 10 s, then begins anew on the function's time."""
+
 
 @dataclass(frozen=True)
 class Installation:
@@ -74,9 +77,11 @@ class Environment:
     def invoke(self, function_arn: str, event: bytes, timeout_s: float) -> tuple[Outcome, str]:
         """The outcome, and what the function wrote meanwhile.
 
-        Starting up counts against the timeout here.
+        The timeout counts from when the function takes the event, unless it starts up for longer
+        than `STARTING_S`.
         """
         start = self._log.stat().st_size
+        self._api.ready.wait(STARTING_S)
         invocation = Invocation(function_arn, event, deadline_ms(timeout_s))
         self._api.put(invocation)
         try:
@@ -113,6 +118,4 @@ class Environment:
     def _report_exit(self) -> None:
         status = self._process.wait()
         how = f"signal: {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        self._api.outcomes.put(
-            failure("Runtime.ExitError", f"Error: Runtime exited with error: {how}")
-        )
+        self._api.end(failure("Runtime.ExitError", f"Error: Runtime exited with error: {how}"))

@@ -56,6 +56,8 @@ class RuntimeApi:
     def __init__(self) -> None:
         self._events: queue.Queue[Invocation] = queue.Queue()
         self.outcomes: queue.Queue[Outcome] = queue.Queue()
+        self.ready = threading.Event()
+        """The runtime has asked for an event, or never will."""
         self._server = _Server(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -68,7 +70,13 @@ class RuntimeApi:
         self._events.put(invocation)
 
     def take(self) -> Invocation:
+        self.ready.set()
         return self._events.get()
+
+    def end(self, outcome: Outcome) -> None:
+        """Of the invocation at work, or of the start."""
+        self.outcomes.put(outcome)
+        self.ready.set()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -114,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         """`/runtime/invocation/{id}/response`, or `…/error`, or `/runtime/init/error`."""
         body = self._body()
         self._answer(202, b'{"status":"OK"}', {"Content-Type": "application/json"})
-        self.api.outcomes.put(
+        self.api.end(
             Outcome(
                 body,
                 failed=not self.path.endswith("/response"),

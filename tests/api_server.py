@@ -24,6 +24,8 @@ from typing import Any, Self
 
 from werkzeug.formparser import parse_form_data
 
+from tests.patience import PATIENCE_S
+
 RECORDED: dict[str, Any] = json.loads(
     (Path(__file__).parent / "data" / "api" / "observed-responses.json").read_text("utf-8")
 )
@@ -55,6 +57,8 @@ class Answer:
     """Close the connection before the body's announced end."""
     reset: bool = False
     """Where the connection is closed: by a reset."""
+    held: threading.Event | None = None
+    """Answer only once it is set."""
 
 
 @dataclass
@@ -111,6 +115,8 @@ class ApiServer:
                     seen = _read(self)
                     api.requests.append(seen)
                     answer = answer or api.answer(seen)
+                if answer.held:
+                    answer.held.wait(PATIENCE_S)
                 if answer.reset:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 self.close_connection = answer.hang_up or answer.unread or answer.broken_off

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import wave
@@ -16,6 +17,11 @@ from tests.route import Route
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: looking through it for garbage would cost 5 % of the time."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

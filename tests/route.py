@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from dropscribe.job import job_id
 from local.cloud import Cloud
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 60.0
 EVERYTHING = {"overdue_s": 0, "window_s": 86_400}
 """What a sweep looks at."""
 

@@ -29,6 +29,7 @@ from dropscribe.api import (
 from dropscribe.models import OPENAI_MAX_BODY_BYTES, Model
 from dropscribe.server.app import create_app
 from dropscribe.server.service import Service
+from tests.patience import PATIENCE_S
 
 HELLO: Final = Transcription(text="hello", usage=DurationUsage(seconds=1))
 EVENTS: Final = (
@@ -36,8 +37,6 @@ EVENTS: Final = (
     TranscriptionTextDeltaEvent(delta=" all"),
     TranscriptionTextDoneEvent(text="Grüße all", usage=DurationUsage(seconds=1)),
 )
-PATIENCE_S: Final = 20
-"""Until a test that waits for something has failed."""
 BOUNDARY: Final = "boundary-4711"
 Step = TranscriptionStreamEvent | Exception | None
 

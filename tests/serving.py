@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 
 from tests.conftest import ROOT
+from tests.patience import PATIENCE_S
 
 KEY = "sk-local-0123456789abcdef"
-PATIENCE_S = 60
 DIARIZE: dict[str, Any] = {
     "model": "gpt-4o-transcribe-diarize",
     "response_format": "diarized_json",
@@ -119,10 +119,9 @@ def _command_of(pid: int) -> str:
     return ""
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
+def pause(worker: int) -> None:
+    """So it is at work however long the server or a test takes."""
+    os.kill(worker, signal.SIGSTOP)
 
 
 def wav(frames: bytes, channels: int = 1) -> bytes:

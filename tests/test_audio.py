@@ -33,6 +33,7 @@ from dropscribe.audio import (
 from dropscribe.errors import Rejected, Unavailable
 from dropscribe.spans import Span
 from tests.conftest import DATA
+from tests.patience import PATIENCE_S
 
 Run = Callable[..., Normalized]
 
@@ -242,7 +243,7 @@ class TestBadMedia:
     ) -> None:
         """Split takes two, here of 0.6 s each."""
         own_ffmpeg('sleep 0.6; exec "$FFMPEG" "$@"')
-        run(DATA / "two-lines.flac", split=True, timeout_s=60)
+        run(DATA / "two-lines.flac", split=True, timeout_s=PATIENCE_S)
         with pytest.raises(Rejected, match=r"^timed_out: "):
             run(DATA / "two-lines.flac", split=True, timeout_s=1)
 

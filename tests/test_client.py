@@ -40,6 +40,7 @@ from dropscribe.passage import Passage, passage
 from dropscribe.spans import Span
 from dropscribe.transcript import Transcript
 from tests.api_server import KEY, RECORDED, Answer, ApiServer, error, recorded, stream
+from tests.patience import PATIENCE_S
 
 REQUEST = TranscriptionRequest(model="whisper-1", response_format="verbose_json")
 STREAMED = TranscriptionRequest(model="gpt-4o-mini-transcribe")
@@ -469,8 +470,8 @@ class TestStreams:
         assert asking.ledger.states == ["sent"]
 
     def test_a_stream_that_drips_ends_at_the_time_limit(self, api: ApiServer, make: Make) -> None:
-        api.down = replace(recorded("sse_text"), drip_s=0.05)
-        asking = make(timeout_s=0.3)
+        api.down = replace(recorded("sse_text"), drip_s=0.5)
+        asking = make(timeout_s=3)
         failed = asking.listen()[1]
         assert type(failed) is Ambiguous
         assert failed.code == "timed_out"
@@ -604,8 +605,8 @@ class TestLostAnswers:
         assert asking.ledger.states == ["sent"]
 
     def test_an_answer_that_drips_ends_at_the_time_limit(self, api: ApiServer, make: Make) -> None:
-        api.down = Answer(200, b"x" * 1000, drip_s=0.05)
-        asking = make(timeout_s=0.3)
+        api.down = Answer(200, b"x" * 1000, drip_s=0.5)
+        asking = make(timeout_s=3)
         failed = asking.refusal()
         assert (type(failed), failed.code) == (Rejected, "timed_out")
         assert asking.ledger.states == ["answered"]
@@ -957,7 +958,7 @@ class TestEngine:
     ) -> None:
         ledger = Ledger()
         transcribe = openai.engine(
-            api.base_url, lambda: KEY, time.monotonic() + 60, {"x-team": "red"}
+            api.base_url, lambda: KEY, time.monotonic() + PATIENCE_S, {"x-team": "red"}
         )
         assert isinstance(transcribe(audio, REQUEST, ledger), TranscriptionVerbose)
         assert ("x-team", "red") in api.requests[0].headers
@@ -972,7 +973,7 @@ class TestEngine:
         ledger = Ledger()
         waits: list[float] = []
         transcribe = openai.engine(
-            api.base_url, lambda: KEY, time.monotonic() + 60, sleep=waits.append
+            api.base_url, lambda: KEY, time.monotonic() + PATIENCE_S, sleep=waits.append
         )
         with pytest.raises(Rejected, match="may have been billed, so it is not sent again"):
             transcribe(audio, REQUEST, ledger)
@@ -984,7 +985,7 @@ class TestEngine:
     ) -> None:
         api.down = error(503, "later")
         transcribe = openai.engine(
-            api.base_url, lambda: KEY, time.monotonic() + 5, sleep=lambda _: None
+            api.base_url, lambda: KEY, time.monotonic() + PATIENCE_S, sleep=lambda _: None
         )
         with pytest.raises(Unavailable, match="later"):
             transcribe(audio, REQUEST, Ledger())
@@ -997,7 +998,7 @@ class TestEngine:
         api.down = Answer(0, b"", hang_up=True)
         ledger = Ledger(["sent"] * before)
         transcribe = openai.engine(
-            api.base_url, lambda: KEY, time.monotonic() + 60, sleep=lambda _: None
+            api.base_url, lambda: KEY, time.monotonic() + PATIENCE_S, sleep=lambda _: None
         )
         with pytest.raises(Rejected, match="may have been billed, so it is not sent again"):
             transcribe(audio, REQUEST, ledger)
@@ -1009,7 +1010,7 @@ class TestEngine:
         """Its count is kept: the next run may lose one more answer, and no third."""
         ledger = Ledger()
         transcribe = openai.engine(
-            api.base_url, lambda: KEY, time.monotonic() + 60, sleep=lambda _: None
+            api.base_url, lambda: KEY, time.monotonic() + PATIENCE_S, sleep=lambda _: None
         )
         api.planned.extend([Answer(0, b"", hang_up=True), error(503, "a"), error(503, "b")])
         with pytest.raises(Unavailable, match="b"):
@@ -1023,7 +1024,7 @@ class TestEngine:
         """The state machine waits for the former as long as it takes."""
         api.down = error(429, "slow down")
         transcribe = openai.engine(
-            api.base_url, lambda: KEY, time.monotonic() + 60, sleep=lambda _: None
+            api.base_url, lambda: KEY, time.monotonic() + PATIENCE_S, sleep=lambda _: None
         )
         with pytest.raises(RateLimited, match="slow down"):
             transcribe(audio, REQUEST, Ledger())

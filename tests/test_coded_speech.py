@@ -43,6 +43,7 @@ from tests.coded_speech import (
     text_of,
     write,
 )
+from tests.patience import PATIENCE_S
 
 SECONDS = 60
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -517,7 +518,7 @@ def post(coded: CodedApi, content: bytes, fields: dict[str, str]) -> httpx.Respo
         headers={"authorization": f"Bearer {KEY}"},
         data=fields,
         files={"file": ("a.wav", content)},
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 
@@ -625,7 +626,7 @@ def test_what_nobody_said_is_heard_in_a_silence(coded: CodedApi, tmp_path: Path)
 def test_the_most_requests_at_a_time_are_counted(coded: CodedApi, audio: Path) -> None:
     content = audio.read_bytes()
     # Nobody is answered before three are here.
-    barrier = Barrier(3, timeout=30)
+    barrier = Barrier(3, timeout=PATIENCE_S)
 
     def wait(seconds: float) -> float:
         assert seconds == 40

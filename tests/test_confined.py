@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import pytest
 from dropscribe import confine
 from dropscribe.confine import NOT_STARTED, powers
 from dropscribe.confined import Limits, confined
+from tests.patience import PATIENCE_S, until
 
 LIMITS = Limits(cpu_s=20, memory_bytes=256 << 20, file_bytes=1 << 20, files=32)
 PYTHON = os.path.realpath(sys.executable)
@@ -232,7 +232,7 @@ class TestLimits:
         command = [PYTHON, "-I", "-S", "-c", "while True: pass"]
         short = Limits(1, 256 << 20, 1000, 32)
         run = confined(command, short, reads=[Path(PYTHON).parents[1]], writes=tmp_path)
-        done = subprocess.run(run, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(run, capture_output=True, check=False, timeout=PATIENCE_S)
         assert done.returncode in (-signal.SIGXCPU, -signal.SIGKILL)
 
     def test_of_open_files(self, attempt: Try) -> None:
@@ -259,13 +259,6 @@ def test_it_dies_with_who_waits_for_it(tmp_path: Path) -> None:
         until(lambda: child.read_bytes().startswith(b"/bin/sleep"))
         parent.kill()
     until(lambda: not child.exists() or not child.read_bytes())
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_program_that_is_not_there_is_told_from_one_that_failed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from click.testing import CliRunner, Result
@@ -18,6 +18,7 @@ from dropscribe.cli import main
 from dropscribe.cli.embedded import pointed_at
 from tests.api_server import KEY, ApiServer, error, recorded
 from tests.conftest import DATA, ROOT
+from tests.patience import until
 from tests.route import Route
 
 SPEECH: Final = DATA / "austen-0880.wav"
@@ -95,13 +96,6 @@ def purge(route: Route, bucket: str, key: str, newest: int) -> None:
         route.s3.delete_object(Bucket=bucket, Key=key, VersionId=version["VersionId"])
 
 
-def eventually(check: Any, within_s: float = 60) -> None:
-    end = time.monotonic() + within_s
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 class TestForget:
     def test_nothing_is_left_of_all_its_versions_and_its_neighbours_keep_everything(
         self, route: Route, api: ApiServer
@@ -141,7 +135,7 @@ class TestForget:
         before = kept(route)
         api.planned.append(replace(recorded("json_whisper"), drip_s=0.02))
         job = route.upload("at work.wav", SPEECH, prompt="at work")
-        eventually(lambda: api.requests)
+        until(lambda: api.requests)
         result = forget(route, "at work.wav", "--yes")
         assert result.exit_code == 0, result.output
         assert "functions still at work for it: 1; waiting" in result.stderr
@@ -158,7 +152,7 @@ class TestForget:
         before = kept(route)
         api.planned += [error(503, "busy", retry_after="2")] * 99
         job = route.upload("busy.wav", SPEECH, prompt="busy")
-        eventually(lambda: api.requests)
+        until(lambda: api.requests)
         result = forget(route, "busy.wav", "--yes")
         assert result.exit_code == 0, result.output
         assert route.describe(job)["status"] == "ABORTED"

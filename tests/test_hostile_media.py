@@ -27,6 +27,7 @@ from dropscribe.stages.normalize import normalize as normalize_step
 from tests.conftest import DATA
 from tests.forged import RATE_HZ, SELF_CONTAINED, SOUND, alias, id3, mov, reference, wav
 from tests.fuzz.trial import SETTINGS, outside, traced
+from tests.patience import PATIENCE_S
 from tests.stages import UPLOADS, WORK, stages
 
 Decode = Callable[..., Normalized]
@@ -447,7 +448,9 @@ class TestNames:
             return commands[-1]
 
         with patch.object(audio, "confined", noted):
-            manifest = normalize_step(job_id_of(source), source, SETTINGS, time.monotonic() + 60)
+            manifest = normalize_step(
+                job_id_of(source), source, SETTINGS, time.monotonic() + PATIENCE_S
+            )
         assert manifest.audio_ms == 2990
         own = re.compile(r"jobs/[\w-]+/[\w/.-]+")
         assert all(own.fullmatch(chunk.key) for chunk in manifest.chunks)

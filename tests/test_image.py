@@ -33,6 +33,7 @@ from local.environment import Environment, Installation
 from local.image import Step, command, copied, steps
 from local.installer import SITE_PACKAGES
 from tests.conftest import ROOT
+from tests.patience import PATIENCE_S
 from tests.route import Route
 from tests.stages import UPLOADS, WORK, stages
 from tests.test_layers import IMPORTING, normal
@@ -213,7 +214,7 @@ class TestSettings:
             )
             none = settings("gpu").model_copy(update={"WHISPER_MODEL": "none"})
             with pytest.raises(Rejected, match="has no model of its own: name one in `model`"):
-                normalize("job", source, none, time.monotonic() + 60)
+                normalize("job", source, none, time.monotonic() + PATIENCE_S)
 
     def test_a_job_is_refused_before_anything_of_it_is_decoded(self, silence: Path) -> None:
         with stages("http://localhost:9/v1"):
@@ -230,7 +231,7 @@ class TestSettings:
                 uploaded_at="2026-11-21T12:00:00Z",
             )
             with pytest.raises(Rejected, match="WhisperImageUri"):
-                normalize("job", source, settings(""), time.monotonic() + 60)
+                normalize("job", source, settings(""), time.monotonic() + PATIENCE_S)
             assert list(aws.Bucket(WORK).keys("jobs/job/chunk")) == []
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from dropscribe.job import Source, job_id
 from dropscribe.publish import Document, publish_all
 from tests.api_server import Answer, ApiServer, error
 from tests.conftest import DATA
+from tests.patience import until
 from tests.route import Route
 
 SPEECH = DATA / "austen-0880.wav"
@@ -79,13 +82,14 @@ class TestDuplicates:
         self, route: Route, api: ApiServer
     ) -> None:
         key = "dup/late.wav"
-        api.planned.append(error(503, "busy", retry_after="15"))
+        held = Event()
+        api.planned.append(replace(error(503, "busy", retry_after="0"), held=held))
         older = route.upload(key, SPEECH, engine="openai", prompt="older")
-        while not api.requests:
-            time.sleep(0.05)
+        until(lambda: api.requests)
         newer = route.upload(key, DATA / "two-lines.flac", model="gpt-transcribe", engine="openai")
         route.told(newer)
         mine = route.files(key)
+        held.set()
         late = route.told(older)
         assert late["type"] == "transcription.job.completed"
         assert "a newer upload of the same name" in late["data"]["warnings"][-1]
@@ -191,11 +195,12 @@ class TestRedrive:
 
     def test_a_stopped_job_is_told_of(self, route: Route, api: ApiServer) -> None:
         key = "redrive/stopped.wav"
-        api.planned.append(error(429, "slow down", retry_after="5"))
+        held = Event()
+        api.planned.append(replace(error(429, "slow down"), held=held))
         job = route.upload(key, SPEECH, engine="openai", prompt="stopped")
-        while not api.requests:
-            time.sleep(0.05)
+        until(lambda: api.requests)
         route.states.stop_execution(executionArn=route.execution_arn(job))
+        held.set()
         failure = route.told(job)["data"]["error"]
         assert (failure["code"], failure["stage"]) == ("internal", "transcribe")
         assert "stopped by hand" in failure["message"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -107,10 +109,12 @@ class TestSweep:
         assert messages(route, job) == [FAILED]
 
     def test_what_runs_is_left_alone(self, route: Route, api: ApiServer) -> None:
-        api.planned.append(error(429, "slow down", retry_after="4"))
+        held = Event()
+        api.planned.append(replace(error(429, "slow down", retry_after="0"), held=held))
         job = route.upload("lost/running.wav", SPEECH, engine="openai", prompt="runs")
         route.wait_for(lambda: api.requests)
         assert sweep(route) | {"looked_at": 0} == {"looked_at": 0, "queued": 0, "reported": 0}
+        held.set()
         assert route.told(job)["type"] == COMPLETED
         assert messages(route, job) == [COMPLETED]
 
@@ -147,12 +151,14 @@ class TestFlood:
         self, route: Route, api: ApiServer
     ) -> None:
         route.shorten("StartFunction", timeout_s=LEFT_FOR_RETURNING_S + 2)
-        api.planned.append(error(429, "slow down", retry_after="6"))
+        held = Event()
+        api.planned.append(replace(error(429, "slow down", retry_after="0"), held=held))
         route.upload("room/first.wav", SPEECH, engine="openai", prompt="holds the room")
         route.wait_for(lambda: api.requests)
         second = route.upload("room/second.mp3", b"no recording")
         route.wait_for(lambda: "no room for the job yet" in route.cloud.logs("StartFunction"))
         assert second not in route.jobs()
+        held.set()
         assert route.ended(second)["status"] == "FAILED"
         route.shorten("StartFunction", timeout_s=120)
 

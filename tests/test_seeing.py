@@ -28,6 +28,7 @@ from functions.start.app import LEFT_FOR_RETURNING_S
 from local.moto_cloudformation import transform
 from tests.api_server import KEY, ApiServer, error, recorded
 from tests.conftest import DATA, ROOT
+from tests.patience import until
 from tests.route import Route
 
 Json = dict[str, Any]
@@ -194,14 +195,15 @@ def functions(route: Route) -> list[str]:
 
 def gathered(route: Route, jobs: dict[str, str]) -> Seen:
     """Once the last lines are there."""
-    deadline = time.monotonic() + 20
-    while True:
+    found: list[Json] = []
+
+    def complete() -> bool:
         logs = [route.cloud.logs(function) for function in functions(route)]
-        found = [json.loads(x) for log in logs for x in log.splitlines() if x.startswith("{")]
+        found[:] = [json.loads(x) for log in logs for x in log.splitlines() if x.startswith("{")]
         ends = {"unexpected error", "job has ended already", "swept"}
-        if ends <= {line.get("message") for line in found} or time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
+        return ends <= {line.get("message") for line in found}
+
+    until(complete)
     lines: dict[str, list[Json]] = {}
     for line in found:
         if "_aws" not in line:

@@ -23,12 +23,12 @@ from dropscribe.server import transport
 from dropscribe.server.refused import Refused
 from dropscribe.validity import FILE_SUFFIXES
 from tests.api_server import RECORDED
+from tests.patience import PATIENCE_S
 from tests.served import (
     BOUNDARY,
     EVENTS,
     HELLO,
     MODEL,
-    PATIENCE_S,
     Reply,
     Served,
     body,

@@ -21,16 +21,16 @@ import numpy as np
 import pytest
 
 from tests.conftest import DATA
+from tests.patience import PATIENCE_S, until
 from tests.serving import (
     DIARIZE,
     KEY,
-    PATIENCE_S,
     Server,
     events,
+    pause,
     refused,
     served,
     silence,
-    until,
     wav,
 )
 
@@ -270,6 +270,7 @@ class TestWorkers:
         (worker,) = server.workers()
         with server.listening(LONG) as lines:
             next(lines)
+            pause(worker)
         until(lambda: not server.running())
         until(lambda: worker not in server.workers())
         assert server.post(wav(silence(1))).status_code == 200
@@ -289,8 +290,10 @@ class TestWorkers:
             assert response.result(PATIENCE_S).status_code == 200
 
     def test_one_more_than_there_is_room_for_is_asked_to_come_back(self, server: Server) -> None:
+        (worker,) = server.workers()
         with server.listening(LONG) as lines:
             next(lines)
+            pause(worker)
             assert server.post(SPEECH).status_code == 429
         until(lambda: not server.running())
 

@@ -15,16 +15,16 @@ from click.testing import CliRunner
 from dropscribe.cli import main
 from tests.conftest import DATA, ROOT
 from tests.espeak import RATE_HZ, say
+from tests.patience import PATIENCE_S, until
 from tests.serving import (
     KEY,
-    PATIENCE_S,
     Process,
     Server,
     events,
+    pause,
     refused,
     served,
     silence,
-    until,
     wav,
 )
 
@@ -160,6 +160,7 @@ class TestHostile:
         long = wav(said(*TALK) * 60)
         with server.listening(long) as lines:
             next(lines)
+            pause(worker)
         until(lambda: not server.running())
         until(lambda: worker not in server.workers())
         assert server.post(QUIET).status_code == 200

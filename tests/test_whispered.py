@@ -44,6 +44,7 @@ from dropscribe.stages.transcribe import transcribe
 from dropscribe.transcript import Word
 from tests.api_server import KEY, Answer, ApiServer
 from tests.conftest import DATA
+from tests.patience import PATIENCE_S
 from tests.stages import Stages, stages
 from tests.test_speech import music, noise, silence
 from tools.tiny_whisper.measure import Recording, drawn
@@ -317,7 +318,7 @@ class TestTimes:
         """As a Whisper that knows Chinese, which none here does, would hear it."""
         word = TranscriptionWord(word="你好吗", start=1.0, end=1.6)
         parts = [Recognized.model_construct(words=[word])]
-        assert list(whispered._heard(parts, time.monotonic() + 9)) == [
+        assert list(whispered._heard(parts, time.monotonic() + PATIENCE_S)) == [
             ("你", Span(1000, 1200)),
             ("好", Span(1200, 1400)),
             ("吗", Span(1400, 1600)),
@@ -361,7 +362,7 @@ class Job:
 
     def align(self, model: str = TINY) -> Piece:
         asked = self.asked()
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + PATIENCE_S
         aligner = partial(whispered.align, model=model, deadline=deadline)
         return align(asked, self.route.work, aligner).chunk
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from dropscribe.cli import main
 from dropscribe.cli.embedded import pointed_at
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +53,7 @@ def endpoint() -> Iterator[str]:
         with pointed_at(exports):
             yield exports["AWS_ENDPOINT_URL"]
         up.terminate()
-        assert up.wait(timeout=30) == 0
+        assert up.wait(PATIENCE_S) == 0
 
 
 def _exports(lines: Iterable[str]) -> Iterator[tuple[str, str]]:

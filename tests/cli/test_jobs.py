@@ -14,6 +14,7 @@ import pytest
 from click.testing import Result
 
 from tests.cli.conftest import ROOT, Command, started
+from tests.patience import PATIENCE_S
 
 SPEECH = ROOT / "tests" / "data" / "austen-0880.wav"
 
@@ -125,7 +126,7 @@ class TestSubmit:
             time.sleep(0.5)  # in the midst of the first functions
             submit.send_signal(signal.SIGINT)
             said += submit.stdout
-            assert submit.wait(timeout=10) == 130
+            assert submit.wait(PATIENCE_S) == 130
         assert "".join(said[1:]).strip() == (
             "Interrupted. The embedded cloud has ended, and its jobs with it."
         )

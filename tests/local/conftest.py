@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
+from tests.patience import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(os.environ.get("DROPSCRIBE_TOOLS", ROOT / ".venv-tools" / "bin"))
@@ -52,7 +52,7 @@ def tool() -> Callable[..., str]:
             check=False,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -63,13 +63,4 @@ def tool() -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Any]:
     """Waits for the first true answer of a check."""
-
-    def wait(check: Callable[[], Any], within_s: float = 20) -> Any:
-        end = time.monotonic() + within_s
-        while time.monotonic() < end:
-            if answer := check():
-                return answer
-            time.sleep(0.02)
-        raise AssertionError(f"nothing within {within_s} s")
-
-    return wait
+    return until

@@ -35,6 +35,7 @@ from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
 from moto.stepfunctions.parser.asl.eval import states
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils import boto_client, json_path
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
@@ -333,6 +334,12 @@ class TestStepFunctions:
 
     def test_context(self) -> None:
         assert "RedriveCount" not in source(states)
+
+    def test_parsing(self) -> None:
+        parse = source(AmazonStateLanguageParser.parse)
+        assert "preprocessor.visit(tree)" in parse
+        assert "return program, tree" in parse
+        assert "cache" not in parse
 
     def test_filters(self) -> None:
         with pytest.raises(json_path.NoSuchJsonPathError):

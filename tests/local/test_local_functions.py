@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.cloud import Cloud
-from local.environment import Installation
+from local.environment import Environment, Installation
 from local.installer import SITE_PACKAGES
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,18 @@ class TestSurroundings:
         assert invoke("describe")["pid"] == described["pid"]
 
 
+def test_starting_up_is_not_on_the_function_s_time(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import time\ntime.sleep(3)\n"
+        "def handler(event, context): return context.get_remaining_time_in_millis()\n"
+    )
+    installation = Installation("slow.handler", tmp_path, (str(tmp_path),), SITE_PACKAGES)
+    with closing(Environment(installation, {"AWS_REGION": "us-east-1"}, tmp_path)) as environment:
+        outcome, log = environment.invoke("arn:aws:lambda:::slow", b"{}", timeout_s=3)
+    assert not outcome.failed, log
+    assert 0 < int(outcome.payload) <= 3000
+
+
 class TestFailures:
     """Errors have the names that AWS gives them."""
 
@@ -102,9 +115,12 @@ class TestFailures:
     def test_a_timeout_kills_what_the_function_started(
         self, invoke: Callable[[str], Any], cloud: Cloud, eventually: Callable[..., Any]
     ) -> None:
-        answer = invoke("sleep:60")
+        change = cloud.client("lambda").update_function_configuration
+        change(FunctionName=cloud.outputs["WorkFunctionName"], Timeout=2)
+        answer = invoke("sleep:600")
+        change(FunctionName=cloud.outputs["WorkFunctionName"], Timeout=300)
         assert answer["errorType"] == "Sandbox.Timedout"
-        assert answer["errorMessage"].endswith("Error: Task timed out after 4.00 seconds")
+        assert answer["errorMessage"].endswith("Error: Task timed out after 2.00 seconds")
         child = int(cloud.logs("WorkFunction").rsplit("child ", 1)[1].split()[0])
         assert eventually(lambda: not running(child))
 

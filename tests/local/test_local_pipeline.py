@@ -186,9 +186,14 @@ class TestFailures:
         assert reported(arn)["detail"]["status"] == "ABORTED"
 
     def test_an_execution_that_takes_too_long_is_timed_out_and_reported(
-        self, start: Start, ended: Any, reported: Any
+        self, sfn: Any, cloud: Cloud, start: Start, ended: Any, reported: Any
     ) -> None:
-        arn = start(items=["sleep:1"] * 40)
+        machine = cloud.outputs["PipelineArn"]
+        definition = sfn.describe_state_machine(stateMachineArn=machine)["definition"]
+        hasty = json.dumps(json.loads(definition) | {"TimeoutSeconds": 2})
+        sfn.update_state_machine(stateMachineArn=machine, definition=hasty)
+        arn = start("sleep:6")
+        sfn.update_state_machine(stateMachineArn=machine, definition=definition)
         description = ended(arn)
         assert description["status"] == "TIMED_OUT"
         assert description["stopDate"] > description["startDate"]
