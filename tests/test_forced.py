@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 import miniaudio
 import numpy as np
@@ -22,7 +24,9 @@ from dropscribe.spans import Span
 from dropscribe.speech import voiced
 from dropscribe.transcript import Word
 from tests import espeak, flite
+from tests.api_server import Answer, ApiServer
 from tests.conftest import DATA
+from tests.stages import stages
 from tests.test_speech import music, noise, silence, tone
 
 JFK = (
@@ -131,6 +135,22 @@ class TestWhatIsNotTheText:
     def test_a_right_beginning_alone_is_not_enough(self) -> None:
         samples = recording("jfk.flac")
         assert align(samples, JFK + " " + STORY, whole(samples)) is None
+
+
+@pytest.mark.parametrize(
+    ("language", "timing"), [("eng", "aligned"), ("En", "aligned"), ("deu", "estimated")]
+)
+def test_a_step_aligns_english_by_whatever_code(
+    api_server: ApiServer, language: str, timing: str
+) -> None:
+    api_server.behave()
+    api_server.planned.append(Answer(200, json.dumps({"text": YOUNG}).encode()))
+    with stages(api_server.base_url) as route:
+        spoken: Any = {"engine": "openai", "model": "gpt-4o-transcribe", "language": language}
+        manifest = route.begin(DATA / "austen-0880.wav", **spoken)
+        (record,) = route.transcribe_all(manifest)
+    assert record.chunk.timing == timing
+    assert record.chunk.language == language[:2].lower()
 
 
 class TestRealSpeech:

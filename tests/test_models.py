@@ -175,7 +175,8 @@ def test_each_language_has_one_code_and_one_name() -> None:
     for code, name in NAMES.items():
         assert (code_of(name), name_of(code)) == (code, name)
         assert (code_of(name.title()), code_of(code)) == (code, code)
-    assert code_of("english") == "en"
+    others = "English eng EN-gb deu nb zh_TW cmn"
+    assert [code_of(code) for code in others.split()] == ["en", "en", "en", "de", "no", "zh", "zh"]
     assert (code_of("Klingon"), name_of("tlh")) == ("klingon", "tlh")
 
 

@@ -115,7 +115,7 @@ class TestHostile:
         ("form", "param"),
         [
             ({"model": "tiny-whisper", "language": "xx"}, "language"),
-            ({"model": "gpt-4o-transcribe", "language": "Deu"}, "language"),
+            ({"model": "gpt-4o-transcribe", "language": "Gle"}, "language"),
             ({"model": "gpt-transcribe", "languages[]": "xx"}, "languages"),
         ],
     )
@@ -204,6 +204,8 @@ class TestRecognition:
         )
         told = server.post(COUNTING, response_format="verbose_json", language="en").json()
         assert told["language"] == "english"
+        longer = server.post(COUNTING, model="gpt-4o-transcribe", language="Deu").json()
+        assert words(longer["text"]) == words(detected["text"])
 
     def test_one_hint_of_a_language_is_heeded_and_of_several_none(self, server: Server) -> None:
         form: Form = {"model": "gpt-transcribe"}

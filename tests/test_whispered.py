@@ -42,10 +42,11 @@ from dropscribe.stages.format import format_job
 from dropscribe.stages.kept import load_record
 from dropscribe.stages.transcribe import transcribe
 from dropscribe.transcript import Word
+from functions.transcribe_gpu import app as gpu
 from tests.api_server import KEY, Answer, ApiServer
 from tests.conftest import DATA
 from tests.patience import PATIENCE_S
-from tests.stages import Stages, stages
+from tests.stages import WORK, Stages, stages
 from tests.test_speech import music, noise, silence
 from tools.tiny_whisper.measure import Recording, drawn
 
@@ -513,6 +514,34 @@ class TestStep:
         with pytest.raises(Unavailable):
             job.align_by(found_meanwhile)
         assert load_record(route.work, job.manifest.job_id, 0).chunk.timing == "aligned"
+
+    @pytest.mark.parametrize(("longest_s", "timing"), [(None, "aligned"), (0, "estimated")])
+    def test_a_chunk_that_takes_longer_than_its_times_are_worth_keeps_its_estimates(
+        self,
+        route: Stages,
+        api_server: ApiServer,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        longest_s: int | None,
+        timing: str,
+    ) -> None:
+        """Though the function has 15 minutes."""
+        for name, value in {"WORK_BUCKET": WORK, "WHISPER_MODEL": TINY}.items():
+            monkeypatch.setenv(name, value)
+        if longest_s is not None:
+            monkeypatch.setattr(gpu, "LONGEST_ALIGNED_S", longest_s)
+        job = Job(route, api_server, tmp_path)
+        job.transcribe()
+        asked: Any = job.asked().model_dump(mode="json")
+        named = ("function_name", "memory_limit_in_mb", "invoked_function_arn", "aws_request_id")
+        context: Any = SimpleNamespace(
+            **dict.fromkeys(named, "x"), get_remaining_time_in_millis=lambda: 900_000
+        )
+        with pytest.raises(JobError, match=r"^timed_out: ") if longest_s == 0 else nullcontext():
+            gpu.handler(asked, context)
+        assert load_record(route.work, job.manifest.job_id, 0).chunk.timing == timing
+        assert any("timed_out" in warning for warning in job.warnings()) is (longest_s == 0)
 
     @pytest.mark.parametrize(("hours", "refused"), [(5.9, False), (6.1, True)])
     def test_a_job_waits_for_better_times_no_longer_than_it_can(

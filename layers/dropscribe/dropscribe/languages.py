@@ -48,8 +48,8 @@ CODES: Final[dict[str, str]] = {name: code for code, name in NAMES.items()}
 
 
 def code_of(language: str) -> str:
-    """`"English"` or `"en"` → `"en"`; a name that is not in the table stays as it is."""
-    return CODES.get(language.lower(), language.lower())
+    """`"English"`, `"en"`, `"eng"` or `"en-GB"` → `"en"`; what is in no table stays as it is."""
+    return CODES.get(language.lower()) or whispers_code(language) or language.lower()
 
 
 def whispers_code(code: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from dropscribe.api import FORMATS, Format, Parameters
 from dropscribe.errors import Rejected
+from dropscribe.languages import code_of
 from dropscribe.options import JobOptions
 
 OPENAI_MAX_BODY_BYTES: Final = 26_214_400
@@ -185,7 +186,7 @@ def choose(options: JobOptions, today: date, *, voices: bool = False) -> Model:
     for name in _API_OPTIONS:
         if getattr(options, name) is not None and not _heeded(model, name, voices):
             raise _unsupported(f"model `{model.name}` does not take `{name}`: leave it out")
-    if model.language and options.language and options.language.lower() != model.language:
+    if model.language and options.language and code_of(options.language) != model.language:
         raise _unsupported(
             f"model `{model.name}` knows only `{model.language}`, asked for `{options.language}`"
         )

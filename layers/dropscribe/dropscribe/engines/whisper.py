@@ -48,7 +48,7 @@ from dropscribe.api.request import VadConfig
 from dropscribe.engines import Calls, Engine, Recognized
 from dropscribe.engines.tokens import Aligner
 from dropscribe.errors import JobError, Rejected, Unavailable
-from dropscribe.languages import name_of
+from dropscribe.languages import code_of, name_of
 from dropscribe.sound import SAMPLE_BYTES, SAMPLE_RATE_HZ, frames, length_s
 
 BLOCK_S: Final = 10 * 60
@@ -250,7 +250,7 @@ class _Asked:
 
 def _asked(request: Request, model: _Loaded) -> _Asked:
     given = request if isinstance(request, TranscriptionRequest) else None
-    language = given.language.lower() if given and given.language else None
+    language = code_of(given.language) if given and given.language else None
     _check(request, model, language)
     hotwords = ", ".join(given.keywords) if given and given.keywords else None
     return _Asked(

@@ -22,6 +22,7 @@ from dropscribe.api import (
     invalid_request,
 )
 from dropscribe.errors import Rejected
+from dropscribe.languages import code_of
 from dropscribe.models import Model
 from dropscribe.server.answers import Heard, answer, done, latest, turn_events
 from dropscribe.server.protocol import Begun, Part, Question, Said
@@ -70,7 +71,7 @@ class Backend:
         if not self.engine.language:
             return None
         for param, wanted in self._hints(request, model).items():
-            if self.engine.language not in [language.lower() for language in wanted]:
+            if self.engine.language not in map(code_of, wanted):
                 return invalid_request(
                     f"The engine `{self.engine.engine}` of this server knows only the language "
                     f"'{self.engine.language}', not '{', '.join(wanted)}'.",

@@ -24,6 +24,7 @@ from dropscribe.job import (
     late_output_key,
     transcript_key,
 )
+from dropscribe.languages import code_of
 from dropscribe.messages import NotifyRequest
 from dropscribe.notification import Data, attributes, notification, origin, subject
 from dropscribe.passage import parse_answer
@@ -86,11 +87,12 @@ def _load(job_id: str, work: Bucket) -> _Job:
 def _assembled(job: _Job) -> Assembled:
     """A translation is in English, whatever was spoken."""
     options = job.manifest.options
+    spoken = code_of(options.language) if options.language else None
     return assemble(
         job.asked,
         duration_ms=job.manifest.audio_ms,
         task=options.task,
-        language="en" if options.task == "translate" else options.language,
+        language="en" if options.task == "translate" else spoken,
         whisper=job.manifest.engine != "offline",
         speakers=Speakers(
             known=options.known_speaker_names or [],

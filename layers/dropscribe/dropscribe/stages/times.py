@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dropscribe import __version__
 from dropscribe.aws import Bucket
 from dropscribe.job import Piece
+from dropscribe.languages import code_of
 from dropscribe.options import JobOptions
 from dropscribe.passage import Passage
 from dropscribe.placement import placed
@@ -101,7 +102,7 @@ def _unheard(piece: Piece) -> Piece:
 
 def _named_by(options: JobOptions) -> str | None:
     hints = [options.language] if options.language else (options.languages or [])
-    return hints[0].lower() if len(hints) == 1 else None
+    return code_of(hints[0]) if len(hints) == 1 else None
 
 
 def _key(piece: Piece, options: JobOptions) -> str:

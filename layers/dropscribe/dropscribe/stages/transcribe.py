@@ -39,7 +39,7 @@ from dropscribe.job import (
     stop_key,
     stopped_key,
 )
-from dropscribe.languages import code_of, whispers_code
+from dropscribe.languages import whispers_code
 from dropscribe.messages import TranscribeRequest
 from dropscribe.passage import Passage, parse_answer, passage
 from dropscribe.spans import Span
@@ -286,7 +286,7 @@ def _awaiting(piece: Piece, aligner: str) -> Piece:
     """Until the aligner has answered; as it is where that has been asked, or cannot hear it."""
     if piece.aligner == aligner:
         return piece
-    if piece.language and whispers_code(code_of(piece.language)) is None:
+    if piece.language and whispers_code(piece.language) is None:
         failed = piece.unaligned or f"engine whisper does not know language {piece.language!r}"
         return piece.model_copy(update={"unaligned": failed})
     update = {
