@@ -147,6 +147,24 @@ class Route:
             put(Bucket=self.uploads, NotificationConfiguration=configured)
 
     @contextmanager
+    def no_starts(self) -> Iterator[None]:
+        """Jobs wait in their queue."""
+        functions, name = self.cloud.client("lambda"), self._physical_id("StartFunction")
+        (mapping,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+        try:
+            yield
+        finally:
+            functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+
+    def waiting(self) -> int:
+        """Jobs in their queue, with or without a function that looks for room."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        url = self._physical_id("JobsQueue")
+        found = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)
+        return sum(int(found["Attributes"][name]) for name in names)
+
+    @contextmanager
     def no_status_events(self) -> Iterator[None]:
         """EventBridge delivers by best effort only."""
         events = self.cloud.client("events")
