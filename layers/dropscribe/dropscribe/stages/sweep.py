@@ -74,8 +74,9 @@ class Sweeper:
     def sweep(self, now: datetime, overdue: timedelta, window: timedelta) -> Swept:
         """Look at all that was uploaded, and at all that failed, within a `window`.
 
-        That of the uploads ends `overdue` before now: none of them may still wait or run. That of
-        the failures ends when news of them should have come.
+        That of the uploads ends `overdue` before now: none of them may still wait or run. One in
+        parts counts as of when it was begun, as S3 tells no other time. That of the failures ends
+        when news of them should have come.
         """
         swept = Swept()
         self._queue_uploads(swept, now - overdue - window, now - overdue)
