@@ -198,6 +198,7 @@ class Cloud:
         moto_s3.bridge_conditional_writes(replace)
         moto_sqs.bridge_deletions(replace)
         moto_sqs.bridge_fair_queues(replace)
+        moto_sqs.bridge_characters(replace)
         moto_lambda.bridge_invocations(replace, self._functions)
         self._polling_stopped = moto_lambda.bridge_event_sources(replace, self._functions, wait_s)
         moto_events.bridge_function_targets(replace, self._functions, wait_s)

@@ -1,13 +1,17 @@
-"""Bridges of moto's SQS: queues lose nothing, and those whose messages have groups are fair."""
+"""Bridges of moto's SQS: queues lose nothing, are fair by groups, and take text alone."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from typing import Any
 
+from moto.sqs.exceptions import SQSException
 from moto.sqs.models import Queue, SQSBackend
 
 from local.replacements import Replacements
+
+NO_TEXT = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
 def bridge_fair_queues(replace: Replacements) -> None:
@@ -40,6 +44,26 @@ def bridge_deletions(replace: Replacements) -> None:
             delete(self, receipt_handle)
 
     replace.put(Queue, "delete_message", delete_message)
+
+
+def bridge_characters(replace: Replacements) -> None:
+    """AWS refuses a body with characters that XML does not know.
+
+    moto takes all.
+    """
+    send = SQSBackend.send_message
+
+    def send_message(
+        self: Any, queue_name: str, message_body: str, *rest: Any, **options: Any
+    ) -> Any:
+        if found := NO_TEXT.search(message_body):
+            raise SQSException(
+                "InvalidMessageContents",
+                f"Invalid binary character '#x{ord(found[0]):X}' was found in the message body",
+            )
+        return send(self, queue_name, message_body, *rest, **options)
+
+    replace.put(SQSBackend, "send_message", send_message)
 
 
 def _turns(messages: list[Any]) -> Any:

@@ -6,6 +6,7 @@ import itertools
 import random
 from array import array
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 from functools import cache
 from pathlib import Path
 
@@ -138,7 +139,9 @@ class TestHostile:
             def embed(self, samples: bytes) -> list[float]:
                 return [answer]
 
-            def embed_spans(self, samples: bytes, spans: Sequence[Span]) -> NDArray[np.float32]:
+            def embed_spans(
+                self, samples: bytes, spans: Sequence[Span], go_on: object = None
+            ) -> NDArray[np.float32]:
                 return np.full((len(spans), 4), answer, np.float32)
 
         samples, truth = talk(("ann", sentence("ann", 0)), ("ben", sentence("ben", 1)))
@@ -148,6 +151,17 @@ class TestHostile:
         assert {turn.label for turn in found.turns} == {voice.label}
         assert error(found.turns, [Turn(t.start_ms, t.end_ms, "0") for t in truth]) < 0.05
 
+    def test_it_ends_when_it_may_not_go_on_while_speech_is_looked_for_already(self) -> None:
+        """Of a sentence there are a hundred frames, and then one batch of windows."""
+        allowed = iter(range(20))
+
+        def go_on() -> None:
+            if next(allowed, None) is None:
+                raise CancelledError
+
+        with pytest.raises(CancelledError):
+            diarize(sentence("ann", 0), shipped(), go_on=go_on)
+
     def test_now_and_then_no_vector_does_no_harm(self) -> None:
         class Moody:
             threshold = shipped().threshold
@@ -156,7 +170,9 @@ class TestHostile:
             def embed(self, samples: bytes) -> list[float]:
                 return []
 
-            def embed_spans(self, samples: bytes, spans: Sequence[Span]) -> NDArray[np.float32]:
+            def embed_spans(
+                self, samples: bytes, spans: Sequence[Span], go_on: object = None
+            ) -> NDArray[np.float32]:
                 vectors = shipped().embed_spans(samples, spans).copy()
                 vectors[::5] = np.nan
                 return vectors

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropscribe.job import Source, is_newer, job_id, job_id_of
+from dropscribe.job import Source, is_newer, job_id, job_id_of, run_after, run_name
 
 
 def source(**changes: object) -> Source:
@@ -28,6 +28,13 @@ class TestJobId:
         assert job_id_of(source()) == job_id_of(source(size=2, sequencer="0B", etag="f"))
         others = [source(bucket="c"), source(key="l.mp3"), source(version_id="v2")]
         assert len({job_id_of(s) for s in [source(), *others]}) == 4
+
+    @given(st.text(min_size=1), st.integers(1, 120))
+    def test_the_run_after_one_has_the_next_number(self, key: str, number: int) -> None:
+        job = job_id("bucket", key, "v")
+        assert run_after(run_name(job, number)) == run_name(job, number + 1)
+        arn = f"arn:aws:states:eu-west-1:123456789012:execution:m:{run_name(job, number)}"
+        assert run_after(arn).endswith(f":m:{run_name(job, number + 1)}")
 
     def test_parts_do_not_run_into_each_other(self) -> None:
         assert job_id("a", "bc", "d") != job_id("ab", "c", "d")

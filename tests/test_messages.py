@@ -71,6 +71,14 @@ def test_what_we_send_is_exactly_what_the_sample_shows(name: str, model: type[Ba
     assert model.model_validate(event(name)).model_dump(mode="json") == event(name)
 
 
+def test_what_is_published_of_any_key_is_ascii() -> None:
+    sent = event("09-notify-request.json")
+    sent["message"]["data"]["source"]["key"] = "é\ufffe\uffff.wav"
+    body = NotifyRequest.model_validate(sent).body
+    assert body.isascii()
+    assert json.loads(body) == sent["message"]
+
+
 def test_every_sample_is_in_the_table_of_the_readme() -> None:
     table = (EVENTS / "README.md").read_text(encoding="utf-8")
     assert [p.name for p in sorted(EVENTS.glob("*.json")) if p.name not in table] == []

@@ -62,6 +62,14 @@ class TestBadInput:
         )
         assert failure["message"].startswith(start)
 
+    def test_a_key_of_characters_that_sqs_does_not_take_fails_like_any_other(
+        self, route: Route
+    ) -> None:
+        key = "bad/\ufffe\uffff.mp3"
+        assert route.run(key, b"text")["data"]["source"]["key"] == key
+        error = json.loads(route.read(route.transcripts, f"{key}.error.json"))
+        assert error["error"]["code"] == "not_media"
+
     def test_the_news_of_a_failure_carries_labels_and_attributes(self, route: Route) -> None:
         news = route.run("bad/labelled.mp3", b"text", labels='{"case": "1"}', tenant="acme")
         assert news["data"]["labels"] == {"case": "1"}

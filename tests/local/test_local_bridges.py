@@ -245,6 +245,10 @@ class TestSqs:
         assert "_messages_lock" in source(Queue.add_message)
         assert "_messages_lock" not in source(Queue.delete_message)
 
+    def test_characters(self) -> None:
+        queue = client("sqs").create_queue(QueueName="q")["QueueUrl"]
+        client("sqs").send_message(QueueUrl=queue, MessageBody="\uffff")
+
 
 class TestSns:
     def test_web_hooks(self) -> None:

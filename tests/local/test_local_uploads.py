@@ -109,6 +109,14 @@ class TestQueue:
         assert [log.count(f"received {ids[n]}") for n in "012"] == [1, 2, 1]
         assert f"received {ids['1']} 2" in log
 
+    @pytest.mark.parametrize("character", ["\0", "\x1b", "\ufffe", "\uffff"])
+    def test_a_body_with_characters_that_are_no_text_is_refused(
+        self, cloud: Cloud, character: str
+    ) -> None:
+        url = cloud.outputs["DeadLettersUrl"]
+        with pytest.raises(ClientError, match="InvalidMessageContents"):
+            cloud.client("sqs").send_message(QueueUrl=url, MessageBody=f"a{character}")
+
     @pytest.mark.parametrize(
         ("payload", "expected"),
         [

@@ -9,7 +9,7 @@ Where several talk at once, one of them is heard.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -55,7 +55,9 @@ class WindowModel(VoiceModel, Protocol):
     def window_threshold(self) -> float:
         """Cosine similarity from which windows are surely of one voice, on average."""
 
-    def embed_spans(self, samples: bytes, spans: Sequence[Span]) -> Floats:
+    def embed_spans(
+        self, samples: bytes, spans: Sequence[Span], go_on: Callable[[], None] = ...
+    ) -> Floats:
         """A row of length 1 for each span of 16 kHz mono 16-bit `samples`; zeros for no answer."""
 
 
@@ -68,18 +70,23 @@ class Diarized:
 
 
 def diarize(
-    samples: bytes, model: WindowModel, *, heard: Prepared | None = None, fewest: int = 1
+    samples: bytes,
+    model: WindowModel,
+    *,
+    heard: Prepared | None = None,
+    fewest: int = 1,
+    go_on: Callable[[], None] = lambda: None,
 ) -> Diarized:
     """Who speaks when in 16 kHz mono 16-bit `samples`.
 
     `heard`: what `speech.prepare` made of the same samples. `fewest`: how many speak at least,
-    where that is known.
+    where that is known. `go_on`: asked about once a second of work; what it raises ends this.
     """
-    speech = voiced(samples if heard is None else heard)
+    speech = voiced(samples if heard is None else heard, go_on)
     if not speech:
         return Diarized([], [])
     spans = [window for span in speech for window in windows(span)]
-    vectors = _sound(model.embed_spans(samples, spans))
+    vectors = _sound(model.embed_spans(samples, spans, go_on))
     told = _told(vectors, spans)
     centres = _refined(_centres(vectors[told], model.window_threshold, fewest), vectors[told])
     steps = [step for span in speech for step in _steps(span)]

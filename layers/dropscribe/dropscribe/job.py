@@ -322,6 +322,12 @@ def job_of_run(name: str) -> str:
     return re.sub(rf"(-[0-9a-f]{{{JOB_ID_DIGITS}}})-[0-9]+$", r"\1", name)
 
 
+def run_after(name: str) -> str:
+    """Name, or ARN, of the execution that its job has next, if it is run again."""
+    job = job_of_run(name)
+    return run_name(job, int(name.removeprefix(job).lstrip("-") or 1) + 1)
+
+
 def reported_key(job: str) -> str:
     return f"jobs/{job}/reported.json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import unquote_plus
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field
 
 from dropscribe.job import Source
 from dropscribe.notification import Notification
@@ -127,6 +127,15 @@ class NotifyRequest(_Message):
     subject: str
     message: Notification
     attributes: dict[str, dict[str, str]]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def body(self) -> str:
+        """The message as it is published: in ASCII, as queues that subscribe take less than that.
+
+        SQS refuses U+FFFE and U+FFFF, which the key of an upload may have.
+        """
+        return self.message.model_dump_json(ensure_ascii=True)
 
 
 class _ExecutionDetail(_Message):

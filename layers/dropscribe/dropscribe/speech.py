@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
@@ -131,21 +131,32 @@ def hear(samples: bytes | Prepared, texts: Sequence[Span]) -> Heard:
     return Heard(speech, silent)
 
 
-def voiced(samples: bytes | Prepared) -> list[Span]:
+def voiced(samples: bytes | Prepared, go_on: Callable[[], None] = lambda: None) -> list[Span]:
     """All stretches of speech in 16 kHz mono 16-bit `samples`, divided at short pauses too.
 
     In order, none shorter than 0.1 s. The network hears all that the cheap detector lets through,
-    which takes half a minute an hour of speech.
+    which takes half a minute an hour of speech. `go_on`: asked before each frame of it; what it
+    raises ends this.
     """
     prepared = samples if isinstance(samples, Prepared) else prepare(samples)
     network = _Network(prepared.levelled)
     found = (
         Span(start_ms - PAD_MS, end_ms + PAD_MS).within(span)
         for span in prepared.maybe
-        for start_ms, end_ms in _stretches(network.probabilities(span, RUN_UP_MS), SHORT_PAUSE_MS)
+        for start_ms, end_ms in _stretches(
+            _allowed(network.probabilities(span, RUN_UP_MS), go_on), SHORT_PAUSE_MS
+        )
         if end_ms - start_ms >= LEAST_VOICE_MS
     )
     return joined(found)
+
+
+def _allowed(
+    probabilities: Iterable[tuple[int, float]], go_on: Callable[[], None]
+) -> Iterator[tuple[int, float]]:
+    for found in probabilities:
+        go_on()
+        yield found
 
 
 def _levelled(samples: bytes) -> bytes:

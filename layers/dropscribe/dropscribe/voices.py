@@ -79,15 +79,19 @@ class Network:
         length = float(np.linalg.norm(mean)) if len(mean) else 0.0
         return [float(value) / length for value in mean] if length else []
 
-    def embed_spans(self, samples: bytes, spans: Sequence[Span]) -> Floats:
+    def embed_spans(
+        self, samples: bytes, spans: Sequence[Span], go_on: Callable[[], None] = lambda: None
+    ) -> Floats:
         """A row for each of `spans` in 16 kHz mono 16-bit `samples`, of length 1.
 
         All zeros where there is less than 0.1 s of sound, or where the network gives no numbers.
+        `go_on`: asked about once a second of work; what it raises ends this.
         """
         values = np.frombuffer(samples[: len(samples) // SAMPLE_BYTES * SAMPLE_BYTES], "<i2")
         pieces = [_cut(values, span) for span in spans]
         found: dict[int, Floats] = {}
         for some in _batches(pieces):
+            go_on()
             batch = np.stack([self.features(pieces[at]) for at in some])
             found.update(zip(some, self._run(batch), strict=True))
         rows = np.zeros((len(pieces), len(next(iter(found.values()), []))), np.float32)

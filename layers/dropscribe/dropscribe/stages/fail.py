@@ -22,6 +22,7 @@ from dropscribe.job import (
     manifest_key,
     options_key,
     reported_key,
+    run_after,
 )
 from dropscribe.messages import ExecutionInput
 from dropscribe.notification import Data, Origin, attributes, notification, origin, subject
@@ -56,8 +57,8 @@ class Desk:
 def fail(execution_arn: str, desk: Desk) -> Failure | None:
     """Write the error object, unless a newer upload's result is there, and publish.
 
-    None where there is no news: it was told already, or the execution has been redriven since. None
-    also where the recording was forgotten: nothing may be left of it.
+    None where there is no news: it was told already, or the job has been run again since. None also
+    where the recording was forgotten: nothing may be left of it.
     """
     run = aws.execution(execution_arn)
     if run is None:
@@ -68,6 +69,8 @@ def fail(execution_arn: str, desk: Desk) -> Failure | None:
     reported = Reported(execution_arn=run.arn, stopped=run.stopped or run.started)
     if desk.work.read(reported_key(job.job_id)) == reported.model_dump_json().encode():
         return None
+    if aws.execution(run_after(run.arn)):
+        return None
     failure = read_failure(run.error or run.status, run.cause or "", _stage(run.arn))
     options = _options(desk.work, job.job_id)
     data = _data(job.job_id, job.source, failure, options, _manifest(desk.work, job.job_id))
@@ -77,7 +80,8 @@ def fail(execution_arn: str, desk: Desk) -> Failure | None:
     aws.publish(
         desk.topic_arn,
         subject(_FAILED, job.source),
-        message.model_dump_json(),
+        # ASCII, as queues may subscribe: see `ingest.enqueue`.
+        message.model_dump_json(ensure_ascii=True),
         attributes(message, tenant),
     )
     desk.work.write(reported_key(job.job_id), reported.model_dump_json())

@@ -56,7 +56,8 @@ def enqueue(source: Source, queue_url: str) -> str:
     """
     job = ExecutionInput(job_id=job_id_of(source), source=source)
     line = hashlib.sha256((tenant(source) or "").encode()).hexdigest()[:32]
-    aws.send_message(queue_url, job.model_dump_json(), line)
+    # ASCII: SQS refuses U+FFFE and U+FFFF, which a key may have.
+    aws.send_message(queue_url, job.model_dump_json(ensure_ascii=True), line)
     return job.job_id
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from dropscribe import aws
 from dropscribe.aws import Bucket, Version
 from dropscribe.errors import Failure
-from dropscribe.formats import LONGEST_KEY_BYTES, RECEIPT_SUFFIX
+from dropscribe.formats import ERROR_SUFFIX, LONGEST_KEY_BYTES, RECEIPT_SUFFIX
 from dropscribe.job import Source, job_id_of, job_of_run
 from dropscribe.publish import JOB
 from dropscribe.stages.fail import Desk, fail
@@ -74,8 +74,9 @@ class Sweeper:
     def sweep(self, now: datetime, overdue: timedelta, window: timedelta) -> Swept:
         """Look at all that was uploaded, and at all that failed, within a `window`.
 
-        That of the uploads ends `overdue` before now: none of them may still wait or run. That of
-        the failures ends when news of them should have come.
+        That of the uploads ends `overdue` before now: none of them may still wait or run. One in
+        parts counts as of when it was begun, as S3 tells no other time. That of the failures ends
+        when news of them should have come.
         """
         swept = Swept()
         self._queue_uploads(swept, now - overdue - window, now - overdue)
@@ -93,7 +94,7 @@ class Sweeper:
         """Queue the job of an upload if it has never started."""
         job = job_id_of(source)
         try:
-            if self._has_receipt(source, job) or aws.latest_run(self.state_machine_arn, job):
+            if self._has_ended(source, job) or aws.latest_run(self.state_machine_arn, job):
                 return
             enqueue(source, self.queue_url)
             swept.queued.append(job)
@@ -120,10 +121,15 @@ class Sweeper:
                 if is_recording(source):
                     yield source
 
-    def _has_receipt(self, source: Source, job: str) -> bool:
-        """The quick answer for nearly all: S3 takes far more questions than Step Functions."""
-        key = source.key + RECEIPT_SUFFIX
-        if len(key.encode()) > LONGEST_KEY_BYTES:
-            return False
-        found = self.desk.transcripts.head(key)
-        return found is not None and found.metadata.get(JOB) == job
+    def _has_ended(self, source: Source, job: str) -> bool:
+        """The quick answer for nearly all: S3 takes far more questions than Step Functions.
+
+        This very job has written a receipt or an error, so it had started, whatever runs now.
+        """
+        for suffix in (RECEIPT_SUFFIX, ERROR_SUFFIX):
+            key = source.key + suffix
+            if len(key.encode()) <= LONGEST_KEY_BYTES:
+                found = self.desk.transcripts.head(key)
+                if found is not None and found.metadata.get(JOB) == job:
+                    return True
+        return False

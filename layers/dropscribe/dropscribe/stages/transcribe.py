@@ -12,10 +12,11 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 from dropscribe import models, sound
@@ -300,11 +301,11 @@ def _awaiting(piece: Piece, aligner: str) -> Piece:
 def _answered(asking: _Asking, voice_model: WindowModel | None) -> ChunkRecord:
     """The chunk's answer, what is heard in the chunk, and the answers about holes."""
     chunk, audio, request = asking.chunk, asking.chunk_audio(), _request(asking)
-    meanwhile = ThreadPoolExecutor(1)
+    meanwhile, over = ThreadPoolExecutor(1), Event()
     try:
         listening = meanwhile.submit(_listened, audio)
         diarizing = (
-            meanwhile.submit(lambda: _diarized(asking, *listening.result(), voice_model))
+            meanwhile.submit(lambda: _diarized(asking, *listening.result(), voice_model, over))
             if voice_model and asking.manifest.voices
             else None
         )
@@ -312,8 +313,9 @@ def _answered(asking: _Asking, voice_model: WindowModel | None) -> ChunkRecord:
         samples, prepared = listening.result()
         by_voice = diarizing.result() if diarizing else {}
     finally:
-        # An error is told at once, whatever is still listened to.
-        meanwhile.shutdown(wait=False, cancel_futures=True)
+        # An error is told soon, and nothing goes on after it: later runs are in the same process.
+        over.set()
+        meanwhile.shutdown(cancel_futures=True)
     told = passage(Span(0, chunk.duration_ms), answer, chunk.channel)
     piece = asking.timed(piece, told, samples, prepared)
     if told.segments is None and told.text:
@@ -345,27 +347,32 @@ def _answered(asking: _Asking, voice_model: WindowModel | None) -> ChunkRecord:
 
 
 def _diarized(
-    asking: _Asking, samples: bytes, prepared: Prepared, voice_model: WindowModel
+    asking: _Asking, samples: bytes, prepared: Prepared, voice_model: WindowModel, over: Event
 ) -> dict[str, Any]:
     """Whose voice is heard when in the chunk; with the first chunk, what known voices are like.
 
-    The words are there, and what goes wrong here is no reason to lose them.
+    The words are there, and what goes wrong here is no reason to lose them. Once it is `over`,
+    nobody wants to know any more.
     """
     try:
-        return _by_voice(asking, samples, prepared, voice_model)
+        return _by_voice(asking, samples, prepared, voice_model, over)
     except Exception as error:  # noqa: BLE001 - told in the receipt
         return {"voices_failed": f"{type(error).__name__}: {error}"[:300]}
 
 
 def _by_voice(
-    asking: _Asking, samples: bytes, prepared: Prepared, voice_model: WindowModel
+    asking: _Asking, samples: bytes, prepared: Prepared, voice_model: WindowModel, over: Event
 ) -> dict[str, Any]:
     from dropscribe.diarization import diarize
+
+    def go_on() -> None:
+        if over.is_set():
+            raise CancelledError
 
     manifest, chunk = asking.manifest, asking.chunk
     # Of several chunks each may have fewer than all of them together.
     fewest = manifest.options.min_speakers or 1 if len(manifest.chunks) == 1 else 1
-    found = diarize(samples, voice_model, heard=prepared, fewest=fewest)
+    found = diarize(samples, voice_model, heard=prepared, fewest=fewest, go_on=go_on)
     known = manifest.known_voices if chunk.index == 0 else {}
     return {
         "turns": [
