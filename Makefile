@@ -87,7 +87,7 @@ image: ## container image for engine whisper: MODEL=folder or hub name, CUDA=1 f
 		--build-arg MODEL_SOURCE=$(if $(wildcard $(MODEL)/model.bin),folder,hub) .
 
 deploy: build ## to your AWS account, asking for each parameter
-	.venv-tools/bin/sam deploy --guided --capabilities CAPABILITY_IAM
+	$(if $(findstring file,$(origin AWS_DEFAULT_REGION)),env -u AWS_DEFAULT_REGION ).venv-tools/bin/sam deploy --guided --capabilities CAPABILITY_IAM
 
 # What the demo needs; then what the tests and the linters need besides.
 .venv/.ok: pyproject.toml $(PINS)

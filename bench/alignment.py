@@ -1,7 +1,7 @@
 """How far the times of words are off that were found for a text, where the model told none.
 
     apt-get install flite
-    pip install dropscribe[offline,speech,whisper] espeakng-loader==0.2.4 numpy
+    pip install '.[offline,speech,whisper]' espeakng-loader==0.2.4 numpy
     python -m bench.alignment
 
 Synthesized speech, whose word times are known: three English voices by flite, which recognizers

@@ -60,7 +60,7 @@ bucket, key = sys.argv[1:]
 head = Bucket(bucket).head(key)
 source = Source(bucket=bucket, key=key, etag=head.etag, size=head.size, uploaded_at="now")
 threading.Thread(target=watch, daemon=True).start()
-normalize("bench", source, Settings.model_validate(dict(os.environ)), time.monotonic() + 800)
+normalize(key.replace("/", "-"), source, Settings.model_validate(dict(os.environ)), time.monotonic() + 800)
 over.set()
 print(peak_kib("self"), max(ffmpeg))
 """
@@ -80,7 +80,7 @@ def route(folder: Path) -> None:
             seconds.append(time.perf_counter() - started)
         stages = json.loads(up.files(f"{ROUNDS}.flac")[".receipt.json"])["timings_ms"]
     print("route, 11 s of speech, recognizer answers at once (upload to notification)")
-    print(f"  cold  {seconds[0]:6.2f} s   four functions start")
+    print(f"  cold  {seconds[0]:6.2f} s   five functions start")
     print(f"  warm  {_spread(seconds[1:])} s")
     print("  of the last one, ms: " + ", ".join(f"{name} {ms}" for name, ms in stages.items()))
 

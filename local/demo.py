@@ -30,7 +30,7 @@ AFTERWORD: Final = """\
 The recognizer was "offline" (PocketSphinx): no key, no download, and about a
 third of the words wrong. It is there to try out the route; another recording:
 
-  .venv/bin/dropscribe submit --local tests/data/jfk.flac
+  .venv/bin/dropscribe submit --local --set engine=offline tests/data/jfk.flac
 
 The same with a real recognizer:
 

@@ -16,6 +16,7 @@ from local.access import Need
 from local.keys import decryption, encryption
 
 _RESOURCE: Final = {
+    "cloudformation:DescribeStacks": "StackName",
     "lambda:InvokeFunction": "FunctionName",
     "secretsmanager:GetSecretValue": "SecretId",
     "sns:Publish": "TopicArn",
@@ -28,6 +29,7 @@ _RESOURCE: Final = {
     "states:ListExecutions": "stateMachineArn",
     "states:RedriveExecution": "executionArn",
     "states:StartExecution": "stateMachineArn",
+    "states:StopExecution": "executionArn",
 }
 """Action → the parameter that says on what."""
 _BATCHES: Final = {"sns:PublishBatch": "sns:Publish", "sqs:SendMessageBatch": "sqs:SendMessage"}
@@ -50,10 +52,14 @@ _BUCKETS: Final = {
     ("HEAD", ""): "ListBucket",
     ("GET", "list-type"): "ListBucket",
     ("GET", "versions"): "ListBucketVersions",
+    ("GET", "uploads"): "ListBucketMultipartUploads",
+    # Of several objects: on each, which their bodies name and nobody reads here.
+    ("POST", "delete"): "DeleteObjectVersion",
 }
 _IDLE: Final = {
     "continuation-token", "delimiter", "encoding-type", "fetch-owner", "key-marker", "marker",
-    "max-keys", "prefix", "start-after", "version-id-marker", "x-id",
+    "max-keys", "max-uploads", "prefix", "start-after", "upload-id-marker", "version-id-marker",
+    "x-id",
 }  # fmt: skip
 """Parameters of S3's queries that change nothing here."""
 _COPIES: Final = {"HTTP_X_AMZ_COPY_SOURCE", "HTTP_X_AMZ_TAGGING", "HTTP_X_AMZ_ACL"}

@@ -192,6 +192,14 @@ def test_whispers_code_of_a_language_is_found_by_its_others() -> None:
     assert [whispers_code(code) for code in others.split()] == found.split()
 
 
+@pytest.mark.parametrize(
+    ("asked", "model", "sent"),
+    [("deu", "whisper-1", "de"), ("nb", "whisper-1", "no"), ("deu", "gpt-4o-transcribe", "deu")],
+)
+def test_a_model_that_takes_two_letters_alone_gets_two(asked: str, model: str, sent: str) -> None:
+    assert transcription(JobOptions(language=asked, model=model)).language == sent
+
+
 def transcription(options: JobOptions) -> TranscriptionRequest:
     request = request_for(options, choose(options, BEFORE))
     assert isinstance(request, TranscriptionRequest)

@@ -65,6 +65,12 @@ class TestPrecedence:
             "a/b/c.mp3.dropscribe.json",
         ]
 
+    def test_an_upload_in_countless_folders_is_refused(self) -> None:
+        """Ingest would look for hundreds of files, while the uploads of others wait."""
+        assert len(option_file_keys("/" * 32 + "a.mp3")) == 34
+        with pytest.raises(Rejected, match="33 folders deep"):
+            option_file_keys("/" * 33 + "a.mp3")
+
     def test_a_key_at_the_root_has_one_folder(self) -> None:
         assert option_file_keys("c.mp3") == ["_dropscribe.json", "c.mp3.dropscribe.json"]
 

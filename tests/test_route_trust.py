@@ -207,6 +207,18 @@ class TestRedrive:
         api.behave()
         return job
 
+    def stop(self, route: Route, api: ApiServer, key: str) -> str:
+        """A job that somebody has stopped at work, as nobody wants it."""
+        held = Event()
+        api.planned.append(replace(error(503, "busy", retry_after="0"), held=held))
+        job = route.upload(key, SPEECH, engine="openai", prompt=key)
+        route.wait_for(lambda: api.requests)
+        route.states.stop_execution(executionArn=route.execution_arn(job))
+        held.set()
+        route.told(job, FAILED)
+        api.behave()
+        return job
+
     def test_after_step_functions_own_time_a_job_goes_on_from_what_it_has(
         self, route: Route, api: ApiServer, tmp_path: Any
     ) -> None:
@@ -231,11 +243,13 @@ class TestRedrive:
         long_ago = self.fail(route, api, "again/long-ago.wav")
         make_older(route, long_ago, days=3)
         hopeless = route.run("again/letter.wav", b"Dear Sir or Madam")["data"]["job_id"]
+        stopped = self.stop(route, api, "again/unwanted.wav")
         done = redrive("--all-failed", "--since", "2d", "--out", str(tmp_path))
         assert done.exit_code == 0, done.output
         assert "cannot succeed as they are" in done.output
         assert all(route.told(job, COMPLETED) for job in wanted)
-        assert messages(route, hopeless) == [FAILED]
+        assert "1 stopped by hand are left" in done.output
+        assert messages(route, hopeless) == messages(route, stopped) == [FAILED]
         assert messages(route, long_ago) == [FAILED]
         nothing = redrive("--all-failed", "--since", "2d", "--out", str(tmp_path))
         assert (nothing.exit_code, "Nothing to run again" in nothing.output) == (0, True)

@@ -665,7 +665,8 @@ WORDS_OF_INSIGHTS: Final = {
     *("asc", "desc", "count", "avg", "max", "min", "sum", "bin", "ispresent"),
 }
 OF_THE_TOOL: Final = {
-    *("region", "query", "output", "cli-binary-format", "max-items", "profile", "no-paginate"),
+    *("region", "query", "output", "max-items", "profile", "no-paginate"),
+    *("cli-binary-format", "cli-read-timeout"),
 }
 """Options of the `aws` command line itself."""
 

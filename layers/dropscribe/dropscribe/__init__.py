@@ -1,3 +1,3 @@
-"""Dropscribe: drop a recording in a bucket, find the transcript beside it."""
+"""Dropscribe: drop a recording into a bucket, find the transcript in another one."""
 
 __version__ = "0.1.0"

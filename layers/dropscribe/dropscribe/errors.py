@@ -36,7 +36,7 @@ ErrorCode = Literal[
 ]
 ERROR_CODES: Final[frozenset[str]] = frozenset(get_args(ErrorCode))
 MENDED_OUTSIDE: Final = frozenset(
-    {"unauthorized", "quota_exceeded", "engine_unavailable", "timed_out"}
+    {"unauthorized", "quota_exceeded", "engine_unavailable", "rate_limited", "timed_out"}
 )
 """Codes of rejections whose cause somebody can mend, after which the same job may succeed."""
 

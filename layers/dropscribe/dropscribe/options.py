@@ -24,6 +24,8 @@ Engine = Literal["openai", "whisper", "offline"]
 LARGEST_OPTION_FILE_BYTES: Final = 16 << 20
 """Room for four speaker references as data URLs."""
 FOLDER_FILE: Final = "_dropscribe.json"
+MOST_FOLDERS: Final = 32
+"""That an upload may lie in."""
 SIDECAR_SUFFIX: Final = ".dropscribe.json"
 SPEAKERS_FOLDER: Final = "speakers/"
 """Where clips of known speakers' voices lie in the uploads bucket; they start no job."""
@@ -174,8 +176,17 @@ def is_option_file(key: str) -> bool:
 
 
 def option_file_keys(key: str) -> list[str]:
-    """The option files of an upload, in the order in which they apply."""
+    """The option files of an upload, in the order in which they apply.
+
+    Raises `Rejected` for one in more than `MOST_FOLDERS`: each costs a request, and so does each
+    upload that waits for it.
+    """
     folders = key.split("/")[:-1]
+    if len(folders) > MOST_FOLDERS:
+        raise _invalid(
+            f"the upload lies {len(folders)} folders deep, and options are looked for in "
+            f"{MOST_FOLDERS} at most: upload it under a shorter name"
+        )
     prefixes = [
         "/".join(folders[:depth]) + "/" if depth else "" for depth in range(len(folders) + 1)
     ]

@@ -47,7 +47,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dropscribe")
 def main() -> None:
-    """Drop a recording in a bucket, find the transcript beside it, and be told."""
+    """Drop a recording into a bucket, find the transcript in another one, and be told."""
 
 
 @main.command()
@@ -195,8 +195,8 @@ def serve(
         from dropscribe.server.service import Service
     except ModuleNotFoundError as error:
         raise click.ClickException(
-            f"The server lacks the package {error.name!r}: install dropscribe with its extras, "
-            f"`pip install 'dropscribe[server,speech,{engine}]'`."
+            f"The server lacks the package {error.name!r}: install the extras in a clone of the "
+            f"project, `pip install '.[cli,server,speech,{engine}]'`."
         ) from error
     keys = keys_from(os.environ.get(KEYS_VARIABLE, ""))
     at_once = 1 if engine == "whisper" else os.cpu_count() or 1

@@ -71,7 +71,8 @@ def load(name: str) -> Stack:
     if outputs is None:
         raise click.ClickException(
             f"There is no stack {name!r} in {_place()}. Name yours with --stack, "
-            "deploy one with `sam build && sam deploy --guided`, or try `submit --local`."
+            "deploy one with `make deploy`, look into its region (AWS_DEFAULT_REGION), "
+            "or try `submit --local`."
         )
     try:
         return _stack(name, outputs)

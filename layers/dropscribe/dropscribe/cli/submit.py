@@ -97,7 +97,10 @@ def redrive_all(stack: Stack, since: datetime, out: Path, *, as_json: bool) -> i
     arns = (arn for arn, _ in aws.failed_since(stack.pipeline_arn, since))
     names = {job_of_run(arn.rpartition(":")[2]) for arn in arns}
     latest = [run for name in sorted(names) if (run := aws.latest_run(stack.pipeline_arn, name))]
-    failed = [run for run in latest if run.failed and not run.forgotten]
+    ended = [run for run in latest if run.failed and not run.forgotten]
+    failed = [run for run in ended if run.status != "ABORTED"]
+    if stopped := len(ended) - len(failed):
+        click.echo(f"{stopped} stopped by hand are left: redrive them by name.", err=True)
     # Those may have to be waited for which failed last: see `await_answers`.
     again = sorted(filter(_may_succeed, failed), key=lambda run: run.stopped or run.started)
     hopeless = len(failed) - len(again)

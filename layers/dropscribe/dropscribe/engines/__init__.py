@@ -22,6 +22,7 @@ from dropscribe.api import (
     TranscriptionWord,
     TranslationRequest,
 )
+from dropscribe.languages import code_of
 from dropscribe.models import Model, takes
 from dropscribe.options import JobOptions
 
@@ -66,6 +67,8 @@ def request_for(options: JobOptions, model: Model) -> Request:
     given |= {"model": model.name, "response_format": model.response_format}
     if kind is TranslationRequest:
         return TranslationRequest.model_validate(given)
+    if options.language and model.two_letter_language:
+        given["language"] = code_of(options.language)
     if options.language and "language" not in model.parameters and takes(model, "language"):
         given["languages"] = [given.pop("language")]
     if model.speakers:
