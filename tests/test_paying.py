@@ -37,12 +37,10 @@ class Failed:
         self.staged = staged
         self.manifest = staged.begin(SPEECH, **options)
         self.id = self.manifest.job_id
-        self.stopped = datetime.now(UTC)
         self.tasks: list[Task] = []
-        run = SimpleNamespace(arn="any", failed=True)
-        patch.setattr(
-            aws, "execution", lambda _: SimpleNamespace(**vars(run), stopped=self.stopped)
-        )
+        self.run = SimpleNamespace(arn="any", failed=True, forgotten=False)
+        self.run.stopped = datetime.now(UTC)
+        patch.setattr(aws, "execution", lambda _: self.run)
         patch.setattr(aws, "unfinished_tasks", lambda _: self.tasks)
 
     def began(self, seconds_ago: float = 10, index: int = 0, **more: Any) -> None:
@@ -137,7 +135,10 @@ def test_nobody_is_waited_for_who_cannot_be_at_work(failed: Failed) -> None:
     assert not failed.is_waited_for(), "a function that aligns"
     failed.began()
     assert failed.is_waited_for()
-    failed.stopped -= timedelta(minutes=16)
+    failed.run.forgotten = True
+    assert not failed.is_waited_for(), "no job of this is run again"
+    failed.run.forgotten = False
+    failed.run.stopped -= timedelta(minutes=16)
     assert not failed.is_waited_for(), "long ago"
 
 

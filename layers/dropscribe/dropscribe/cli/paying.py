@@ -51,7 +51,7 @@ def await_answers(stack: Stack, job: Job, show: Show) -> None:
 def paying(stack: Stack, job: Job) -> list[Task]:
     """Functions that had not ended when the execution failed, and have a request open, or soon."""
     run = aws.execution(job.arn)
-    if run is None or not run.failed or run.stopped is None:
+    if run is None or not run.failed or run.forgotten or run.stopped is None:
         return []
     if datetime.now(UTC) > run.stopped + LONGEST_RUN or not _is_paid(stack.work, job.id):
         return []
