@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,13 +18,17 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from dropscribe.cli import main
 from dropscribe.cli.embedded import pointed_at
+from dropscribe.cli.submit import INTERRUPTED
+from dropscribe.job import Call, calls_prefix
 from functions.start.app import LEFT_FOR_RETURNING_S
 from local.cloud import REGION
-from tests.api_server import KEY, ApiServer, error, recorded
+from tests.api_server import KEY, Answer, ApiServer, error, recorded
+from tests.cli.conftest import started
 from tests.conftest import DATA, ROOT
+from tests.patience import PATIENCE_S
 from tests.route import EVERYTHING, Route
 
-SPEECH = DATA / "austen-0880.wav"
+SPEECH, STEREO = DATA / "austen-0880.wav", DATA / "two-lines.flac"
 COMPLETED, FAILED = "transcription.job.completed", "transcription.job.failed"
 
 
@@ -187,6 +192,12 @@ def make_older(route: Route, job: str, days: int) -> None:
     execution.stop_date -= timedelta(days=days)
 
 
+def open_calls(route: Route, job: str) -> list[Call]:
+    listed = route.s3.list_objects_v2(Bucket=route.work, Prefix=calls_prefix(job))
+    texts = [route.read(route.work, item["Key"]) for item in listed["Contents"]]
+    return [call for call in map(Call.model_validate_json, texts) if not call.over]
+
+
 class TestRedrive:
     def fail(self, route: Route, api: ApiServer, key: str) -> str:
         """A job whose key is wrong, which somebody puts right."""
@@ -242,6 +253,58 @@ class TestRedrive:
         assert messages(route, long_ago) == [FAILED]
         nothing = redrive("--all-failed", "--since", "2d", "--out", str(tmp_path))
         assert (nothing.exit_code, "Nothing to run again" in nothing.output) == (0, True)
+
+    def test_a_chunk_that_is_being_paid_for_is_waited_for_and_paid_once(
+        self, route: Route, api: ApiServer, tmp_path: Any
+    ) -> None:
+        """Its function goes on, though the job has failed with another chunk."""
+        refused, answered = Event(), Event()
+        api.planned.append(replace(recorded("error_401"), held=refused))
+        api.planned.append(replace(recorded("json_gpt_transcribe"), held=answered))
+        options = {"engine": "openai", "model": "gpt-transcribe", "channels": "split"}
+        job = route.upload("again/open.flac", STEREO, prompt="open", **options)
+        route.wait_for(lambda: len(api.requests) == 2)
+        refused.set()
+        route.told(job, FAILED)
+        for interrupted in (True, False):
+            with started("redrive", job, "--out", str(tmp_path)) as command:
+                assert command.stdout
+                said = [next(line for line in command.stdout if "waiting" in line)]
+                assert f"still ask the API for {job}: 1; waiting for them" in said[0]
+                if interrupted:
+                    command.send_signal(signal.SIGINT)
+                else:
+                    answered.set()
+                said += command.stdout
+                assert command.wait(PATIENCE_S) == (INTERRUPTED if interrupted else 0), said
+            if interrupted:
+                assert said[-1] == "Interrupted. No job was started.\n"
+                assert route.describe(job)["redriveCount"] == 0
+        assert route.told(job, COMPLETED)
+        assert len(api.requests) == 3
+        assert len({seen.audio for seen in api.requests}) == 2
+        receipt = json.loads(route.files("again/open.flac")[".receipt.json"])
+        assert (receipt["calls"]["answered"], receipt["calls"]["refused"]) == (2, 1)
+
+    @pytest.mark.parametrize(
+        "fault", [recorded("error_401"), Answer(0, b"", hang_up=True)], ids=["refused", "lost"]
+    )
+    def test_after_an_outage_there_is_nothing_to_wait_for(
+        self, route: Route, api: ApiServer, tmp_path: Any, fault: Answer
+    ) -> None:
+        begun = Event()
+        api.down = replace(fault, held=begun)
+        options = {"engine": "openai", "channels": "split"}
+        job = route.upload("again/outage.flac", STEREO, prompt=str(fault.status), **options)
+        route.wait_for(lambda: len(api.requests) == 2)
+        begun.set()
+        route.told(job, FAILED)
+        api.behave()
+        # The second function hears of it a moment later.
+        route.wait_for(lambda: not open_calls(route, job))
+        done = redrive(job, "--out", str(tmp_path))
+        assert (done.exit_code, "waiting for" in done.output) == (0, False), done.output
+        assert route.told(job, COMPLETED)
 
     def test_an_upload_whose_job_never_started_is_started(
         self, route: Route, tmp_path: Any

@@ -256,6 +256,8 @@ class Call(BaseModel):
     """`sent` (no answer is known: it may have been billed), `answered` or `refused`."""
     run: str = ""
     """Of the job, which sent it: see `TranscribeRequest`."""
+    over: bool = False
+    """Who sent it has given up: no answer is awaited any more, and nothing is sent again."""
 
 
 class Reported(BaseModel):

@@ -251,7 +251,8 @@ def redrive(
     """Run a failed job again from where it failed, and follow it.
 
     A KEY stands for the latest upload of that name. What the job has got so far is neither done nor
-    paid again, as long as the work bucket keeps it.
+    paid again, as long as the work bucket keeps it. Where the API is still being asked for the job,
+    that is waited for.
     """
     from dropscribe.cli.settings import moment
     from dropscribe.cli.stack import DEFAULT, load

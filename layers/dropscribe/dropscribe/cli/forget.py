@@ -188,10 +188,10 @@ class _Ending:
         else:
             last = [late_output_key(job, RECEIPT_SUFFIX)]
             receipt = self.recording.key + RECEIPT_SUFFIX
-            receipts = _written(self.stack.transcripts, receipt, task.scheduled)
+            receipts = written(self.stack.transcripts, receipt, task.scheduled)
             if any(self._is_of(job, version) for version in receipts):
                 return True
-        return any(_written(work, key, task.scheduled) for key in last)
+        return any(written(work, key, task.scheduled) for key in last)
 
     def _is_unanswered(self, record: str) -> bool:
         """The step before Align writes the same record, and so does a run of it that begins."""
@@ -206,7 +206,7 @@ class _Ending:
             return False
         if datetime.now(UTC) - execution.stopped > REPORTED_WITHIN:
             return False
-        return not _written(self.stack.work, reported_key(job), execution.stopped)
+        return not written(self.stack.work, reported_key(job), execution.stopped)
 
     def _is_of(self, job: str, output: Version) -> bool:
         if output.size is None:
@@ -215,7 +215,7 @@ class _Ending:
         return stored is not None and stored.metadata.get(JOB) == job
 
 
-def _written(bucket: Bucket, key: str, since: datetime) -> list[Version]:
+def written(bucket: Bucket, key: str, since: datetime) -> list[Version]:
     """Versions of an object that are not older."""
     versions = (version for version in bucket.versions_of(key) if version.size is not None)
     return [version for version in versions if version.modified > since - CLOCKS]

@@ -23,6 +23,7 @@ from dropscribe.cli.advice import advice
 from dropscribe.cli.display import Show, display
 from dropscribe.cli.follow import follow
 from dropscribe.cli.outcome import Outcome, collect
+from dropscribe.cli.paying import await_answers
 from dropscribe.cli.settings import Carried
 from dropscribe.cli.stack import DEFAULT, Job, Stack, find, job_of
 from dropscribe.errors import read_failure
@@ -100,7 +101,8 @@ def redrive_all(stack: Stack, since: datetime, out: Path, *, as_json: bool) -> i
     failed = [run for run in ended if run.status != "ABORTED"]
     if stopped := len(ended) - len(failed):
         click.echo(f"{stopped} stopped by hand are left: redrive them by name.", err=True)
-    again = [run for run in failed if _may_succeed(run)]
+    # Those may have to be waited for which failed last: see `await_answers`.
+    again = sorted(filter(_may_succeed, failed), key=lambda run: run.stopped or run.started)
     hopeless = len(failed) - len(again)
     if hopeless:
         click.echo(
@@ -236,6 +238,7 @@ class Session:
             while len(working := [one for one in working if _is_running(one)]) >= REDRIVEN_AT_ONCE:
                 time.sleep(self.stack.pause_s)
             try:
+                await_answers(self.stack, job, show)
                 self.jobs.append(run_again(self.stack, job))
             except (click.ClickException, *aws.ERRORS) as error:
                 if len(jobs) == 1:

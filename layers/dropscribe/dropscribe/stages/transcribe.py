@@ -86,6 +86,8 @@ class CallLog:
     run: str
     answered: list[str] = field(default_factory=list)
     """Calls whose answer is there, and not yet kept."""
+    unanswered: dict[str, str] = field(default_factory=dict)
+    """The others, with their states."""
 
     def sent(self) -> str:
         """Raises `Rejected` where the recording is being forgotten: nothing is sent, nor paid."""
@@ -94,14 +96,17 @@ class CallLog:
             raise Rejected("internal", "the recording is being forgotten")
         key = f"{self._prefix}{uuid.uuid4().hex}.json"
         self._write(key, "sent")
+        self.unanswered[key] = "sent"
         return key
 
     def concluded(self, call: str, state: str) -> None:
         """An answer counts only when it is kept: who dies before that has nothing of it."""
         if state == "answered":
             self.answered.append(call)
+            self.unanswered.pop(call, None)
         else:
             self._write(call, state)
+            self.unanswered[call] = state
 
     def uncertain(self) -> int:
         """A redrive is somebody's decision to ask again, and counts anew."""
@@ -121,6 +126,13 @@ class CallLog:
             self._write(self.answered[-1], "answered")
             self.answered.pop()
 
+    def give_up(self) -> None:
+        """Nothing more is sent: who would run the job again need not wait for an answer."""
+        self.unanswered |= dict.fromkeys(self.answered, "answered")
+        for call, state in self.unanswered.items():
+            self._write(call, state, over=True)
+        self.answered.clear()
+
     def _keys(self) -> list[str]:
         return [key for key in self.work.keys(self._prefix) if key not in self.answered]
 
@@ -128,8 +140,8 @@ class CallLog:
     def _prefix(self) -> str:
         return f"{calls_prefix(self.job)}{self.piece}-"
 
-    def _write(self, key: str, state: str) -> None:
-        self.work.write(key, Call(state=state, run=self.run).model_dump_json())
+    def _write(self, key: str, state: str, *, over: bool = False) -> None:
+        self.work.write(key, Call(state=state, run=self.run, over=over).model_dump_json())
 
 
 @dataclass(frozen=True)
@@ -200,7 +212,7 @@ class _Asking:
                 return self._kept_meanwhile(key)
             answer = self.engine(audio, request, calls)
         except JobError as error:
-            calls.settle()
+            calls.give_up()
             raise type(error)(error.code, f"{_place(self.chunk, span)}: {error.message}") from error
         result = ChunkResult(
             engine=self.manifest.engine,
