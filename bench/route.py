@@ -60,7 +60,8 @@ bucket, key = sys.argv[1:]
 head = Bucket(bucket).head(key)
 source = Source(bucket=bucket, key=key, etag=head.etag, size=head.size, uploaded_at="now")
 threading.Thread(target=watch, daemon=True).start()
-normalize(key.replace("/", "-"), source, Settings.model_validate(dict(os.environ)), time.monotonic() + 800)
+settings = Settings.model_validate(dict(os.environ))
+normalize(key.replace("/", "-"), source, settings, time.monotonic() + 800)
 over.set()
 print(peak_kib("self"), max(ffmpeg))
 """
