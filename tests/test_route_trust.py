@@ -149,8 +149,8 @@ class TestFlood:
             route.wait_for(lambda: self.in_line(route, [*flood, one]) == len(flood) + 1)
         started = {job: route.ended(job)["startDate"] for job in [*flood, one]}
         after = [job for job in flood if started[job] > started[one]]
-        # Two or three were with functions that waited for room.
-        assert len(after) >= 6
+        # Some were with functions that waited for room, and such go for each place side by side.
+        assert len(after) >= 2
 
     def test_no_more_jobs_run_at_once_than_there_is_room_for(self, route: Route) -> None:
         """Two functions start jobs here, and may look at the same moment."""
