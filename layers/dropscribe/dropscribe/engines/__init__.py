@@ -67,7 +67,7 @@ def request_for(options: JobOptions, model: Model) -> Request:
     given |= {"model": model.name, "response_format": model.response_format}
     if kind is TranslationRequest:
         return TranslationRequest.model_validate(given)
-    if options.language and model.two_letter_language:
+    if options.language and len(options.language) > 2 and model.two_letter_language:
         given["language"] = code_of(options.language)
     if options.language and "language" not in model.parameters and takes(model, "language"):
         given["languages"] = [given.pop("language")]
