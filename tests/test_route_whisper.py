@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import wave
 from collections.abc import Iterator
 from typing import Any
@@ -204,18 +205,18 @@ class TestTextAlone:
             *("AlignOthers", "AlignOther", "Format", "Notify"),
         ]
 
-    def test_an_aligner_that_is_killed_each_time_costs_the_job_nothing_but_better_times(
+    def test_an_aligner_without_time_costs_the_job_nothing_but_better_times(
         self, route: Route, api_server: ApiServer
     ) -> None:
         route.shorten("WhisperCpuFunction", 1)
         try:
-            # Other settings: a process of its own, which takes longer than that to begin.
+            # A process of its own. A slow machine kills it, on a quick one it gives up.
             with route.setting("WhisperCpuFunction", "POWERTOOLS_LOG_LEVEL", "DEBUG"):
                 news, receipt = self.told(route, api_server, "killed.wav", channels=2)
         finally:
             route.shorten("WhisperCpuFunction", 900)
         assert receipt["timing"] == "estimated"
-        assert any(UNANSWERED in warning for warning in receipt["warnings"])
+        assert re.search(f"{UNANSWERED}|timed_out: ", "\n".join(receipt["warnings"]))
         assert '"aligning":true' in route.cloud.logs("WhisperCpuFunction")
         assert "AlignOthers" not in self.entered(route, news["data"]["job_id"])
 
